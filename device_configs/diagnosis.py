@@ -91,6 +91,3 @@ def lines(check: Check) -> List[str]:
     if not check.ok and check.remedy:
         texts.append("      add it:                %s" % check.remedy)
     return texts
-
-
-VERBS = {"doctor": doctor}

@@ -25,7 +25,7 @@ def sha256_file(
         error: it cannot be read, is not a regular file, or is larger.
     """
     digest = hashlib.sha256()
-    with _opened(path, limit_bytes, error, "") as stream:
+    with opened(path, limit_bytes, error, "") as stream:
         for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""):
             digest.update(chunk)
     return digest.hexdigest()
@@ -39,7 +39,7 @@ def read_bounded(
     Raises:
         error: it cannot be read, is not a regular file, or is larger than `limit_bytes`.
     """
-    with _opened(path, limit_bytes, error, remedy) as stream:
+    with opened(path, limit_bytes, error, remedy) as stream:
         data = stream.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise error("%s is larger than %d bytes" % (path, limit_bytes), remedy)
@@ -47,7 +47,7 @@ def read_bounded(
 
 
 @contextlib.contextmanager
-def _opened(
+def opened(
     path: str, limit_bytes: Optional[int], error: Type[SplitwattError], remedy: str
 ) -> Iterator[IO[bytes]]:
     """A regular file; every failure to open or read it becomes one sentence."""

@@ -99,6 +99,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(str(v) for v in value) if isinstance(value, list) else str(value)
-
-
-VERBS = {"targets": targets}

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from splitwatt.device_configs.cli import (
     note,
@@ -17,6 +17,7 @@ from splitwatt.device_configs.cli import (
 )
 from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.device_configs.names import suggestion
+from splitwatt.device_configs.printable import table
 
 _HZ = number(0.001, 1e6)
 _IDLE_S = number(0.0, 7 * 86400.0)
@@ -34,9 +35,6 @@ def energy(argv: List[str]) -> int:
     if argv[0] not in _VERBS:
         raise UsageError("unknown command 'energy %s'" % argv[0], suggestion(argv[0], _VERBS))
     return _VERBS[argv[0]][0](argv[1:])
-
-
-VERBS = {"energy": energy}
 
 
 def _parser(verb: str, example: str) -> argparse.ArgumentParser:
@@ -66,6 +64,7 @@ def _sources(options: argparse.Namespace) -> Dict[str, Any]:
 
 def _read(argv: List[str]) -> int:
     from splitwatt.energy.commands.read import read_once
+    from splitwatt.energy.commands.watch import watts_text
     from splitwatt.energy.rail_set import open_rails
 
     options = _parser("read", "splitwatt energy read --target nano --json").parse_args(argv)
@@ -74,18 +73,16 @@ def _read(argv: List[str]) -> int:
     if options.json:
         print_json(reading)
         return 0
+    rows = [("rail", "power", "measures")]
     for rail in reading["rails"]:
         what = "total" if rail["total"] else rail["measures"]
         flag = " [%s]" % rail["flag"] if rail["flag"] else ""
-        say("%-20s %12s  %s%s" % (rail["name"], _watts(rail["watts"]), what, flag))
+        rows.append((rail["name"], watts_text(rail["watts"]), what + flag))
     if len(reading["total_of"]) > 1:
-        say("%-20s %12s  sum" % ("+".join(reading["total_of"]), _watts(reading["total_watts"])))
+        rows.append(("+".join(reading["total_of"]), watts_text(reading["total_watts"]), "sum"))
+    say(table(rows))
     note("read by %s for the target %s" % (reading["driver"], reading["target"] or "none"))
     return 0
-
-
-def _watts(value: Optional[float]) -> str:
-    return "-" if value is None else "%.3f W" % value
 
 
 def _watch(argv: List[str]) -> int:
@@ -145,11 +142,8 @@ def _integrate(argv: List[str]) -> int:
     add("trace", metavar="TRACE", help="CSV file with t_s and a column per rail in watts")
     add("--from", dest="start", type=_T_S, metavar="S", help="start of the interval (t_s)")
     add("--to", dest="end", type=_T_S, metavar="S", help="end of the interval (t_s)")
-    add("--windows", metavar="FILE", help="the run's windows.jsonl: joules of each window")
     options = arguments.parse_args(argv)
-    result = integrate_file(
-        options.trace, options.target, options.start, options.end, options.windows
-    )
+    result = integrate_file(options.trace, options.target, options.start, options.end)
     if options.json:
         print_json(result)
     else:
@@ -186,9 +180,9 @@ def _serve(argv: List[str]) -> int:
             print_json({"url": url, "hz": endpoint.about["hz"], "target": endpoint.about["target"]})
             sys.stdout.flush()
         note("serving %s (Ctrl-C ends it)" % url)
-        end = None if options.seconds is None else time.monotonic() + options.seconds
+        end = time.monotonic() + (options.seconds or float("inf"))
         try:
-            while (end is None or time.monotonic() < end) and endpoint.alive:
+            while time.monotonic() < end and endpoint.alive:
                 time.sleep(0.2)
         except KeyboardInterrupt:
             pass  # the usual way to end it

@@ -4,16 +4,16 @@ import os
 import shutil
 import tempfile
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.windows import IDLE, Window, WindowEnergy, window_energies
-from splitwatt.energy.rail_set import NoSensorError, Tried, open_rails
+from splitwatt.energy.rail_set import open_rails
 from splitwatt.energy.sampler.sampler import Sampler
 from splitwatt.energy.trace.files import Trace, read_trace
 
 
-class EnergyMonitor(object):
+class EnergyMonitor(Sampler):
     """Samples a target's rails while it is open and gives the joules of windows afterwards.
 
         with EnergyMonitor("nano") as monitor:
@@ -32,7 +32,6 @@ class EnergyMonitor(object):
     Attributes:
         windows: the windows that were ended, in the order of their ends.
         trace_path: where the trace is, after `start`.
-        about, stats: the sampler's (see `splitwatt.energy.sampler.sampler.Sampler`).
     """
 
     def __init__(
@@ -42,29 +41,11 @@ class EnergyMonitor(object):
         trace_path: Optional[str] = None,
         **sampling: Any,
     ) -> None:
+        super().__init__(target, sysfs, trace_path, **sampling)
         self._folder: Optional[str] = None
-        self.trace_path = trace_path or ""
-        self._sampler = Sampler(target, sysfs, **sampling)
         self._open: List[Tuple[str, float]] = []
         self._trace: Optional[Trace] = None
         self.windows: List[Window] = []
-
-    @property
-    def about(self) -> Dict[str, Any]:
-        """What is sampled."""
-        return self._sampler.about
-
-    @property
-    def stats(self) -> Optional[Dict[str, Any]]:
-        """What the sampler did, after `stop`."""
-        return self._sampler.stats
-
-    def __enter__(self) -> "EnergyMonitor":
-        self.start()
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start the sampler; returns when it samples. Raises SensorError if it cannot."""
@@ -72,15 +53,10 @@ class EnergyMonitor(object):
             if not self.trace_path:
                 self._folder = tempfile.mkdtemp(prefix="splitwatt-")
                 self.trace_path = os.path.join(self._folder, "trace.csv")
-            self._sampler.trace = self.trace_path
-            self._sampler.start()
+            super().start()
         except BaseException:
             self.close()
             raise
-
-    def stop(self) -> None:
-        """Stop the sampler; the trace is complete then."""
-        self._sampler.stop()
 
     def begin(self, name: str) -> None:
         """A window begins. Windows nest, and a name may come again."""
@@ -123,29 +99,14 @@ class EnergyMonitor(object):
             self._folder = None
 
 
-class Opened(NamedTuple):
-    """A monitor ready to start, or None; and each driver that has no rails here, with its reason
-    and the command that would help.
-    """
-
-    monitor: Optional[EnergyMonitor]
-    why_not: List[Tried]
-
-
 def open_for(
     target: Optional[str], sysfs: str = "/sys", trace_path: Optional[str] = None, **sampling: Any
-) -> Opened:
-    """A monitor for a block of the profiler, or None with the reasons where there is no sensor.
-
-    Nothing is started: use the monitor as a context manager. A missing sensor is not an error here;
-    a rail that the target does not know is.
+) -> EnergyMonitor:
+    """A monitor for a block of the profiler; nothing is started.
 
     Raises:
+        NoSensorError: there is no sensor; its `tried` has the reason of each driver.
         SensorError: a sensor is there, but not the target's.
     """
-    try:
-        with open_rails(target, sysfs, sampling.get("driver"), sampling.get("options")) as rails:
-            tried = list(rails.tried)
-    except NoSensorError as no:
-        return Opened(None, no.tried)
-    return Opened(EnergyMonitor(target, sysfs, trace_path, **sampling), tried)
+    open_rails(target, sysfs, sampling.get("driver"), sampling.get("options")).close()
+    return EnergyMonitor(target, sysfs, trace_path, **sampling)

@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import sys
-from typing import List
+from typing import Any, Callable, List
 
 from splitwatt.device_configs.diagnosis import Check, package
 from splitwatt.device_configs.errors import EngineError
@@ -30,21 +30,23 @@ def checks() -> List[Check]:
         of_gpu = [
             c if c.ok else c._replace(detail="needs an NVIDIA GPU", remedy="") for c in of_gpu
         ]
-    return (
-        [
-            package("numpy", "arrays", "pip install numpy"),
-            package("PIL", "photographs", "pip install Pillow", "Pillow"),
-            package("onnxruntime", "backend cpu", "pip install onnxruntime"),
-        ]
-        + of_gpu
-        + _rtx()
-        + [_cuda(), _nvcc()]
-        + _native()
-    )
+    return [
+        package("numpy", "arrays", "pip install numpy"),
+        package("PIL", "photographs", "pip install Pillow", "Pillow"),
+        package("onnxruntime", "backend cpu", "pip install onnxruntime"),
+        *of_gpu,
+        *_rtx(),
+        *_cuda(),
+        *_native(),
+    ]
+
+
+def _check(name: str, found: Any, detail: str, missing: str, remedy: str) -> Check:
+    """A check that passes with `detail` where something is `found`, else what is missing."""
+    return Check(name, True, detail, "") if found else Check(name, False, missing, remedy)
 
 
 def _providers() -> List[Check]:
-    """The backends that are providers of onnxruntime."""
     try:
         import onnxruntime
 
@@ -56,16 +58,13 @@ def _providers() -> List[Check]:
         remedy = "install NVIDIA's onnxruntime-gpu wheel for this JetPack (docs/board-guide.md)"
     elif platform.machine() != "x86_64":
         return []
-    wanted = [("cuda", "CUDAExecutionProvider"), ("ort-tensorrt", "TensorrtExecutionProvider")]
     return [
-        Check(
-            "backend " + name,
-            provider in have,
-            "onnxruntime %s %s" % ("has" if provider in have else "lacks", provider),
-            "" if provider in have else remedy,
+        _check("backend " + name, provider in have, "onnxruntime has " + provider,
+               "onnxruntime lacks " + provider, remedy)
+        for name, provider in (
+            ("cuda", "CUDAExecutionProvider"), ("ort-tensorrt", "TensorrtExecutionProvider")
         )
-        for name, provider in wanted
-    ]
+    ]  # fmt: skip
 
 
 def _tensorrt() -> Check:
@@ -73,60 +72,52 @@ def _tensorrt() -> Check:
         remedy = "sudo apt install tensorrt python3-libnvinfer; venv with --system-site-packages"
     else:
         remedy = "pip install tensorrt"
-    check = package("tensorrt", "backend tensorrt", remedy)
-    if not check.ok:
-        return check
-    import tensorrt
 
-    from splitwatt.engines.tensorrt.versions import generation
+    def detail() -> str:
+        import tensorrt
 
-    try:
-        detail = "%s (backend tensorrt, its API's generation: %s)"
-        return check._replace(
-            detail=detail % (tensorrt.__version__, generation(tensorrt.__version__))
-        )
-    except EngineError as error:
-        return Check("tensorrt", False, error.message, error.remedy)
+        from splitwatt.engines.tensorrt.versions import generation
+
+        kind = generation(tensorrt.__version__)
+        return "%s (backend tensorrt, its API's generation: %s)" % (tensorrt.__version__, kind)
+
+    return _detailed(package("tensorrt", "backend tensorrt", remedy), detail)
 
 
 def _rtx() -> List[Check]:
     """TensorRT for RTX: it has wheels for x86-64 only, and builds engines without a GPU."""
-    if platform.machine() != "x86_64":
-        return []
+
+    def detail() -> str:
+        from splitwatt.engines.tensorrt.rtx import import_rtx
+
+        text = "(backend tensorrt-rtx: builds engines without a GPU; its libraries are linked "
+        return "%s %s" % (import_rtx().__version__, text + "under the names that its parser opens)")
+
     check = package("tensorrt_rtx", "backend tensorrt-rtx", install_command("rtx"))
-    if not check.ok:
-        return [check]
-    from splitwatt.engines.tensorrt.rtx import import_rtx
+    return [_detailed(check, detail)] if platform.machine() == "x86_64" else []
 
+
+def _detailed(check: Check, detail: Callable[[], str]) -> Check:
+    """A package's check with another detail, or the error of what makes it."""
     try:
-        detail = "%s (backend tensorrt-rtx: builds engines without a GPU; its libraries are linked "
-        detail += "under the names that its parser opens)"
-        return [check._replace(detail=detail % import_rtx().__version__)]
+        return check._replace(detail=detail()) if check.ok else check
     except EngineError as error:
-        return [Check("tensorrt_rtx", False, error.message, error.remedy)]
+        return Check(check.name, False, error.message, error.remedy)
 
 
-def _cuda() -> Check:
-    libraries = [path for pattern in _CUDA_LIBRARIES for path in glob.glob(pattern)]
-    devices = gpu_devices()
-    if devices and libraries:
-        return Check("CUDA", True, "%s, %s" % (devices[0], sorted(libraries)[0]), "")
-    if devices:
-        return Check("CUDA", False, "a GPU (%s) without CUDA" % devices[0], _cuda_remedy())
-    return Check("CUDA", False, "no NVIDIA GPU on this machine", "")
-
-
-def _cuda_remedy() -> str:
+def _cuda() -> List[Check]:
+    remedy = "install CUDA: https://developer.nvidia.com/cuda-downloads"
     if os.path.isfile(_JETSON):
-        return "sudo apt install nvidia-jetpack"
-    return "install CUDA: https://developer.nvidia.com/cuda-downloads"
-
-
-def _nvcc() -> Check:
-    path = find_nvcc()
-    if path is None:
-        return Check("nvcc", False, "not found (TensorRT plugin)", _cuda_remedy())
-    return Check("nvcc", True, "%s (TensorRT plugin)" % path, "")
+        remedy = "sudo apt install nvidia-jetpack"
+    libraries = sorted(path for pattern in _CUDA_LIBRARIES for path in glob.glob(pattern))
+    devices, nvcc = gpu_devices(), find_nvcc()
+    if devices:
+        detail = "%s, %s" % (devices[0], "".join(libraries[:1]))
+        cuda = _check("CUDA", libraries, detail, "a GPU (%s) without CUDA" % devices[0], remedy)
+    else:
+        cuda = Check("CUDA", False, "no NVIDIA GPU on this machine", "")
+    use = "(TensorRT plugin)"
+    return [cuda, _check("nvcc", nvcc, "%s %s" % (nvcc, use), "not found " + use, remedy)]
 
 
 def _native() -> List[Check]:
@@ -134,21 +125,16 @@ def _native() -> List[Check]:
     from splitwatt.engines.rangecoder import native
     from splitwatt.engines.tensorrt.plugin import library_path
 
-    loaded = native.library()
     build = "splitwatt build --no-engines"
-    compilers = [os.environ.get("CXX", ""), "g++", "c++", "clang++"]
-    compiler = next(filter(None, (shutil.which(name) for name in compilers if name)), None)
+    compiler = shutil.which(os.environ.get("CXX") or "c++")
+    try:
+        loaded, detail = True, "its fastest path here: %s" % native.library().best
+    except EngineError as error:
+        loaded, detail = False, error.message
     plugin = library_path()
-    built = os.path.isfile(plugin)
-    if loaded is not None:
-        detail = "native, its fastest path here: %s" % loaded.best
-    else:
-        detail = "%s: the NumPy reference codes, many times slower" % native.reason().split(":")[0]
-    coder = Check("range coder", loaded is not None, detail, "" if loaded is not None else build)
+    absent = "not built (for a coder in the graph)"
     return [
-        coder,
-        Check("C++ compiler", compiler is not None, compiler or "not found",
-              "" if compiler else "sudo apt install g++"),
-        Check("TensorRT plugin", built, plugin if built else "not built (for a coder in the graph)",
-              "" if built else build),
-    ]  # fmt: skip
+        _check("range coder", loaded, detail, detail, build),
+        _check("C++ compiler", compiler, str(compiler), "not found", "sudo apt install g++"),
+        _check("TensorRT plugin", os.path.isfile(plugin), plugin, absent, build),
+    ]

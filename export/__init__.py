@@ -5,11 +5,12 @@ The sub-folders import each other one way: those on a line only from lines above
     spec, compat, graphs, labels, replacing, experiment               what a model is; what a target runs
     ports, precision, tracing                                         graphs, and graphs in fp16 and int8
     weights                                                           checkpoints and random weights
-    calibrate, own_graphs
+    calibrate
+    own_graphs
     networks                                                          the models in PyTorch
     zoo, sc2bench                                                     packaged models; a user's own
     own, request                                                      what a user asked for
-    exporter, packing                                                 the bundle; a board's half of it
+    exporter                                                          the bundle
     training                                                          a split model, trained
     cli, doctor
 """

@@ -13,7 +13,6 @@ from splitwatt.device_configs.input.strict_yaml import read_yaml
 from splitwatt.device_configs.names import suggestion
 
 _PACKAGED = Path(__file__).resolve().parent.parent / "profiler" / "configs"
-_KINDS = ("local", "split")
 
 
 def models(config: str, only: str | None = None) -> list[str]:
@@ -27,15 +26,22 @@ def models(config: str, only: str | None = None) -> list[str]:
         UsageError: no such config or configuration.
         ConfigError: the file is no such config.
     """
-    path = _find(config)
-    rows = _configurations(path)
-    wanted = rows if only is None else {i: rows[i] for i in _chosen(only, rows)}
+    path, document = _read(config)
+    rows = document.get("configurations")
+    if not isinstance(rows, dict) or not rows:
+        raise ConfigError(
+            f"{path}: key 'configurations' must name at least one configuration",
+            "see profiler/configs/table3.yaml for the form",
+        )
+    chosen = rows if only is None else [key.strip() for key in only.split(",") if key.strip()]
     named: dict[str, None] = {}
-    for key, row in wanted.items():
-        if not isinstance(row, dict):
+    for key in chosen:
+        if key not in rows:
+            raise UsageError(f"there is no configuration '{key}'", suggestion(key, rows))
+        if not isinstance(rows[key], dict):
             raise ConfigError(f"{path}: key 'configurations.{key}' must be a mapping")
-        for kind in _KINDS:
-            names = row.get(kind, [])
+        for kind in ("local", "split"):
+            names = rows[key].get(kind, [])
             if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
                 raise ConfigError(
                     f"{path}: key 'configurations.{key}.{kind}' must be a list of models"
@@ -51,40 +57,18 @@ def zoo_files(config: str) -> list[str]:
         UsageError: no such config.
         ConfigError: the file is no such config, or the key is neither a file nor a list of files.
     """
-    path = _find(config)
-    value = _document(path).get("zoo", [])
+    path, document = _read(config)
+    value = document.get("zoo", [])
     files = [value] if isinstance(value, str) else value
     if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
         raise ConfigError(f"{path}: key 'zoo' must be a Python file or a list of them")
     return [str(path.parent / file) for file in files]
 
 
-def _find(config: str) -> Path:
+def _read(config: str) -> tuple[Path, dict[str, Any]]:
     for path in (Path(config), _PACKAGED / config, _PACKAGED / f"{config}.yaml"):
         if path.is_file():
-            return path
+            document = read_yaml(str(path))
+            return path, document if isinstance(document, dict) else {}
     packaged = sorted(p.name for p in _PACKAGED.glob("*.yaml"))
     raise UsageError(f"there is no config '{config}'", suggestion(config, packaged))
-
-
-def _document(path: Path) -> dict[str, Any]:
-    document = read_yaml(str(path))
-    return document if isinstance(document, dict) else {}
-
-
-def _configurations(path: Path) -> dict[str, Any]:
-    rows = _document(path).get("configurations")
-    if not isinstance(rows, dict) or not rows:
-        raise ConfigError(
-            f"{path}: key 'configurations' must name at least one configuration",
-            "see profiler/configs/table3.yaml for the form",
-        )
-    return rows
-
-
-def _chosen(only: str, rows: dict[str, Any]) -> list[str]:
-    chosen = [key.strip() for key in only.split(",") if key.strip()]
-    for key in chosen:
-        if key not in rows:
-            raise UsageError(f"there is no configuration '{key}'", suggestion(key, rows))
-    return chosen

@@ -3,51 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from splitwatt.device_configs.files import sha256_file
-from splitwatt.device_configs.targets import Target
 from splitwatt.engines.bundle import manifest as manifest_parts
-from splitwatt.engines.bundle.arrays import unpacked_bytes
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.declare import read_record
 from splitwatt.engines.bundle.manifest import (
     CodecSpec,
     EncoderSize,
     Head,
     Manifest,
     PartFit,
-    TablesFile,
     Weights,
 )
 from splitwatt.engines.bundle.model_name import FP32
 from splitwatt.engines.verify.samples import make_samples, write_manifest
-from splitwatt.export.compat import Report as Fit
+from splitwatt.export.compat.fit import lines_of as fit_lines
 from splitwatt.export.labels import read_labels, with_labels
 from splitwatt.export.precision.bundle import convert, state_trials
 from splitwatt.export.precision.error import lines_of
 from splitwatt.export.replacing import replacing
-from splitwatt.export.request import Request, made_by
+from splitwatt.export.request import IN_GRAPH, Request, made_by
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.cleanup import keep_outputs
-from splitwatt.export.tracing.coder_place import IN_GRAPH
-from splitwatt.export.tracing.cost import Counter, parameters
 from splitwatt.export.tracing.in_graph import add_coder
 from splitwatt.export.tracing.onnx_export import to_onnx
 from splitwatt.export.tracing.parity import Difference, check_batch, check_declared
 from splitwatt.export.tracing.photos import photos, samples
 from splitwatt.export.tracing.pieces import (
-    Placed,
     Run,
     macs_of_pieces,
     open_session,
+    parameters,
     params_after,
     place,
     write_piece,
+    write_tables,
 )
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.random_weights import seeded
@@ -72,26 +68,23 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
     """
     with replacing(request.out) as folder, torch.no_grad():
         report("weights", 2.0)
-        network, heads, notes = _network(request)
-        views = [_View(photo, network) for photo in samples(request.system.preprocess)]
-        trace = _View(_small(samples(request.system.preprocess)[0], request, network), network)
-        parts: list[manifest_parts.Part] = []
-        fits: list[Fit] = []
-        for part in network.parts():
+        photographs = samples(request.system.preprocess)
+        work = Work(request, folder, photographs)
+        for part in work.network.parts():
             report(part.name, 1.0)
-            entries, fit = _part(part, request, folder, trace, views, network, notes)
-            parts += entries
-            fits.append(fit)
+            work.add(part)
         report("expected outputs", 2.0)
-        codec, size = _entropy(network, folder, parts)
-        manifest = _manifest(request, parts, fits, codec, size, heads, notes)
-        write_manifest(str(folder), manifest)
-        taken = [photo.path for photo in samples(request.system.preprocess)]
-        make_samples(str(folder), taken)
-        manifest = _state_rounding(request, folder, taken)
+        write_manifest(str(folder), work.manifest())
+        taken = [photo.path for photo in photographs]
+        manifest = make_samples(str(folder), taken)
+        bundle = Bundle.open(str(folder))
+        if request.precision != FP32:
+            manifest = convert(bundle, request.precision, taken, request.calibration)
+        elif manifest.split and manifest.placed("board"):
+            manifest = state_trials(bundle, taken)
         if request.coder == IN_GRAPH and manifest.split:
             manifest = add_coder(folder, manifest)
-        lines = [line for fit in fits for line in fit.lines()]
+        lines = [line for fit in work.fits for line in fit_lines(fit)]
         return manifest, lines + [line for entry in manifest.rounding for line in lines_of(entry)]
 
 
@@ -127,29 +120,6 @@ def _heads(request: Request, network: Network, states: Mapping[str, LoadedFile])
     return heads
 
 
-class _View:
-    """One photograph's tensors by name, growing part by part as PyTorch computes them."""
-
-    def __init__(self, photo: Photo, network: Network) -> None:
-        self.photo = photo
-        self.tensors = {
-            "image": torch.from_numpy(photo.tensor),
-            "input_size": torch.tensor(photo.input_size),
-            "valid_size": torch.tensor(photo.valid_size),
-        }
-        self.tensors.update(network.coded(self.tensors, self.tensors))
-
-    @property
-    def where(self) -> str:
-        """The image's size, for error texts."""
-        return "at {}x{}".format(*self.photo.input_size)
-
-    def grow(self, outputs: dict[str, torch.Tensor], network: Network) -> None:
-        """Add a part's outputs; those that are sent get the values that the codec decodes."""
-        self.tensors.update(outputs)
-        self.tensors.update(network.coded(outputs, self.tensors))
-
-
 def _small(photo: Photo, request: Request, network: Network) -> Photo:
     """A small image to trace on; the photograph itself if the model has a fixed size."""
     rule = request.system.preprocess.resize
@@ -161,129 +131,119 @@ def _small(photo: Photo, request: Request, network: Network) -> Photo:
     return Photo(photo.name, photo.path, tensor, (height, width), (height, width))
 
 
-def _part(
-    part: Part,
-    request: Request,
-    folder: Path,
-    trace: _View,
-    views: list[_View],
-    network: Network,
-    notes: list[str],
-) -> tuple[list[manifest_parts.Part], Fit]:
-    """Trace, compare and write one part; returns its pieces and a report of the changes."""
-    target = request.server_target if part.placement == "server" else request.target
-    model = to_onnx(part, trace.tensors, target.opset, target.ir_version)
-    trace.grow(part.reference(trace.tensors), network)
-    difference = Difference(part)
-    session = open_session(model)
-    inputs = [port.name for port in part.inputs]
-    macs = 0
-    runs = []
-    for view in views:
-        with Counter() as counter:
-            reference = part.reference(view.tensors)
+class Work:
+    """One bundle as it is made: its network, and what PyTorch has computed of the photographs.
+
+    Args:
+        folder: where the bundle is written.
+        photographs: the parts are compared on them; costs are those of the first.
+    """
+
+    def __init__(self, request: Request, folder: Path, photographs: Sequence[Photo]) -> None:
+        self.request = request
+        self.folder = folder
+        self.network, self._heads, self._notes = _network(request)
+        self._photographs = photographs
+        self._views = [self._view(photo) for photo in photographs]
+        self._small = self._view(_small(photographs[0], request, self.network))
+        self._parts: list[manifest_parts.Part] = []
+        self.fits: list[PartFit] = []
+
+    def _view(self, photo: Photo) -> dict[str, torch.Tensor]:
+        """A photograph's tensors by name, to which those of the parts are added."""
+        tensors = {
+            "image": torch.from_numpy(photo.tensor),
+            "input_size": torch.tensor(photo.input_size),
+            "valid_size": torch.tensor(photo.valid_size),
+        }
+        self._grow(tensors, tensors)
+        return tensors
+
+    def _grow(self, view: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]) -> None:
+        """Add a part's outputs; those that are sent get the values that the codec decodes."""
+        view.update(outputs)
+        view.update(self.network.coded(outputs, view))
+
+    def add(self, part: Part) -> None:
+        """Trace, compare and write one part."""
+        request = self.request
+        target = request.server_target if part.placement == "server" else request.target
+        model = to_onnx(part, self._small, target.opset, target.ir_version)
+        self._grow(self._small, part.reference(self._small))
+        difference = Difference(part)
+        session = open_session(model)
         names = [value.name for value in model.graph.output]
-        feed = {name: view.tensors[name].numpy() for name in inputs}
-        outputs = dict(zip(names, session.run(names, feed), strict=True))
-        check_declared(part, {**feed, **outputs})
-        difference.add(outputs, reference, view.where)
-        runs.append(Run(feed, outputs))
-        view.grow(reference, network)
-        if view is views[0]:
-            macs = counter.macs
-            if counter.unknown:
-                notes.append(f"GMAC of {part.name} leave out {', '.join(sorted(counter.unknown))}")
-    notes += difference.notes
-    if part.inputs[0].shape[0] is None:
-        check_batch(session, part, runs[0].given, difference.tolerance)
-    del session
-    keep_outputs(model, [port.name for port in part.outputs])
-    placed = place(model, part, target, runs)
-    parity = manifest_parts.Parity(
-        difference.max_abs, difference.tolerance, [list(view.photo.input_size) for view in views]
-    )
-    entries = _entries(placed, part, target, folder, macs, parity)
-    return entries, placed.report
+        counters, runs = [], []
+        for photo, view in zip(self._photographs, self._views, strict=True):
+            with FlopCounterMode(display=False) as counter:
+                reference = part.reference(view)
+            feed = {port.name: view[port.name].numpy() for port in part.inputs}
+            outputs = dict(zip(names, session.run(names, feed), strict=True))
+            check_declared(part, {**feed, **outputs})
+            difference.add(outputs, reference, "at {}x{}".format(*photo.input_size))
+            runs.append(Run(feed, outputs))
+            counters.append(counter)
+            self._grow(view, reference)
+        self._notes += difference.notes
+        if part.inputs[0].shape[0] is None:
+            check_batch(session, part, runs[0].given, difference.tolerance)
+        del session
+        keep_outputs(model, [port.name for port in part.outputs])
+        placed = place(model, part, target, runs)
+        sizes = [list(photo.input_size) for photo in self._photographs]
+        parity = manifest_parts.Parity(difference.max_abs, difference.tolerance, sizes)
+        # The costs of the pieces add up to the part's.
+        entries = []
+        # torchvision's definition: products of convolutions and matrices, nothing else.
+        macs = counters[0].get_total_flops() // 2
+        own_macs, params_left = macs_of_pieces(placed, macs), parameters(part.counted)
+        for index in reversed(range(len(placed.pieces))):
+            piece, feed, own = placed.pieces[index], placed.feeds[index], own_macs[index]
+            params = params_left if index == 0 else params_after(piece, params_left)
+            params_left -= params
+            entries.append(write_piece(self.folder, piece, feed, part, target, params, own, parity))
+        self._parts += entries[::-1]
+        self.fits.append(placed.report)
 
+    def _entropy(self) -> tuple[CodecSpec | None, EncoderSize | None]:
+        """Write the entropy tables of a split system; returns its codec and its encoder's size."""
+        if self.network.codec is None:
+            return None, None
+        coding = self.network.codec.coding()
+        files = [
+            write_tables(
+                self.folder / ("tables.npz" if index == 1 else f"tables.{index}.npz"), tables
+            )
+            for index, tables in enumerate(coding.tables, 1)
+        ]
+        deployed = sum(part.bytes for part in self._parts if part.placement != "server")
+        deployed += sum((self.folder / entry.file).stat().st_size for entry in files)
+        size = EncoderSize(4 * parameters(self.network.encoder_modules), deployed)
+        return CodecSpec(coding.kind, files, coding.quality), size
 
-def _entries(
-    placed: Placed,
-    part: Part,
-    target: Target,
-    folder: Path,
-    macs: int,
-    parity: manifest_parts.Parity,
-) -> list[manifest_parts.Part]:
-    """Write a part's pieces; returns their manifest entries, whose costs add up to the part's."""
-    entries = []
-    own_macs, params_left = macs_of_pieces(placed, macs), parameters(part.counted)
-    for index in reversed(range(len(placed.pieces))):
-        piece, feed, own = placed.pieces[index], placed.feeds[index], own_macs[index]
-        params = params_left if index == 0 else params_after(piece, params_left)
-        params_left -= params
-        entries.append(write_piece(folder, piece, feed, part, target, params, own, parity))
-    return entries[::-1]
-
-
-def _entropy(
-    network: Network, folder: Path, parts: list[manifest_parts.Part]
-) -> tuple[CodecSpec | None, EncoderSize | None]:
-    """Write the entropy tables of a split system; returns its codec and its encoder's size."""
-    coding = network.coding()
-    if coding is None:
-        return None, None
-    deployed = sum(part.bytes for part in parts if part.placement != "server")
-    files = []
-    for index, tables in enumerate(coding.tables, 1):
-        file = "tables.npz" if index == 1 else f"tables.{index}.npz"
-        path = folder / file
-        tables.save(str(path))
-        deployed += path.stat().st_size
-        files.append(TablesFile(file, sha256_file(str(path)), tables.id, unpacked_bytes(str(path))))
-    size = EncoderSize(4 * parameters(network.encoder_modules), deployed)
-    return CodecSpec(coding.kind, files, coding.quality), size
-
-
-def _state_rounding(request: Request, folder: Path, photos: list[str]) -> Manifest:
-    """Convert the bundle to the requested precision, and record the rounding error."""
-    bundle = Bundle.open(str(folder))
-    if request.precision != FP32:
-        return convert(bundle, request.precision, photos, request.calibration)
-    if bundle.manifest.split and bundle.manifest.placed("board"):
-        return state_trials(bundle, photos)
-    return bundle.manifest
-
-
-def _manifest(
-    request: Request,
-    parts: list[manifest_parts.Part],
-    fits: list[Fit],
-    codec: CodecSpec | None,
-    size: EncoderSize | None,
-    heads: dict[str, Head],
-    notes: list[str],
-) -> Manifest:
-    system = request.system
-    return Manifest(
-        model=request.name,
-        family=system.family,
-        rate=request.rate,
-        assumed=request.rate in system.assumed,
-        tasks=list(system.tasks),
-        target=request.target.name,
-        server_target=request.server_target.name,
-        precision="fp32",
-        weights=Weights(
-            request.source, request.sha256, request.files is not None, [*notes, *system.notes]
-        ),
-        preprocess=system.preprocess,
-        published_preprocess=dict(system.published_preprocess),
-        parts=parts,
-        compat=[read_record(PartFit, fit.to_json(), "compat") for fit in fits],
-        rounding=[],
-        encoder_size_bytes=size,
-        codec=codec,
-        postprocess=heads,
-        samples=[],
-        made={"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **made_by()},
-    )
+    def manifest(self) -> Manifest:
+        """The manifest, without samples, once all parts were added; writes the entropy tables."""
+        request, system = self.request, self.request.system
+        codec, size = self._entropy()
+        notes = [*self._notes, *system.notes]
+        return Manifest(
+            model=request.name,
+            family=system.family,
+            rate=request.rate,
+            assumed=request.rate in system.assumed,
+            tasks=list(system.tasks),
+            target=request.target.name,
+            server_target=request.server_target.name,
+            precision=FP32,
+            weights=Weights(request.source, request.sha256, request.files is not None, notes),
+            preprocess=system.preprocess,
+            published_preprocess=dict(system.published_preprocess),
+            parts=self._parts,
+            compat=self.fits,
+            rounding=[],
+            encoder_size_bytes=size,
+            codec=codec,
+            postprocess=self._heads,
+            samples=[],
+            made={"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **made_by()},
+        )

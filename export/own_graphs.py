@@ -6,12 +6,13 @@ that splitwatt knows (`image`, `latent`, `logits`, `mask`).
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import platform
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from onnx import numpy_helper
 from splitwatt.device_configs.errors import BundleError, ExportError, UsageError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.input.strict_json import read_json
-from splitwatt.device_configs.targets import Target
+from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.device_configs.version import __version__
 from splitwatt.engines.bundle.declare import read_record
 from splitwatt.engines.bundle.graph_file import check_graph_file
@@ -33,14 +34,15 @@ from splitwatt.engines.bundle.manifest import (
     Part,
     PartFit,
     Preprocess,
-    TablesFile,
     Weights,
 )
+from splitwatt.engines.bundle.model_name import FP32
 from splitwatt.engines.rangecoder import Tables
-from splitwatt.engines.rangecoder.tables import TOTAL
 from splitwatt.engines.verify.samples import make_samples, write_manifest
+from splitwatt.export.calibrate import fit_tables
 from splitwatt.export.compat.macs import macs_of, sized
-from splitwatt.export.labels import with_labels
+from splitwatt.export.compat.view import rename
+from splitwatt.export.labels import read_labels, with_labels
 from splitwatt.export.replacing import replacing
 from splitwatt.export.spec import SC2_TASKS
 from splitwatt.export.spec import Part as Traced
@@ -53,6 +55,7 @@ from splitwatt.export.tracing.pieces import (
     place,
     ports_of,
     write_piece,
+    write_tables,
 )
 
 _COUNTED = "it is not known whether the graphs' weights are trained; they count as trained"
@@ -60,91 +63,103 @@ _LATENT = "latent"
 _SIZES = ("input_size", "valid_size")
 _BOXES = ("boxes", "labels", "scores")
 _MASKS = ("int32", "int64", "uint8")
-# How many more symbols a table has than were seen on the packaged photographs, on each side.
-_MARGIN = 4
 
 
-@dataclass(frozen=True)
-class Graphs:
-    """The files of a bundle; `server` and `tables` are None for a local model.
+@dataclass
+class _Graph:
+    """One of the graphs: its part and machine, and its runs on the packaged photographs."""
 
-    trained: if False, reports mark every byte and answer as those of untrained weights.
-    """
-
-    name: str
-    board: str
-    server: str | None
-    tables: str | None
-    preprocess: Preprocess
-    labels: Sequence[str] | None
-    labels_file: str
-    trained: bool
+    part: str
+    placement: str
+    target: Target
+    file: str
+    model: onnx.ModelProto
+    runs: list[Run] = field(default_factory=list)
 
 
-def make(graphs: Graphs, target: Target, server_target: Target, out: Path) -> Manifest:
-    """Write the bundle.
+def make(options: argparse.Namespace) -> Path:
+    """Write the bundle that the flags of `splitwatt bundle` ask for; returns its folder.
 
     Raises:
         BundleError: a file that is no ONNX graph.
         UsageError: tensors of the two graphs that do not match, or outputs that belong to no task.
         ExportError: a graph that does not run on the packaged photographs.
     """
-    board = _load(graphs.board)
-    server = None if graphs.server is None else _load(graphs.server)
-    names = [value.name for value in inputs_of(board)]
-    images = [name for name in names if name not in _SIZES]
-    if len(images) != 1:
-        raise UsageError(
-            f"{graphs.board} has the inputs {', '.join(names)}", "the board's graph takes one image"
-        )
-    _rename(board, {images[0]: "image"})
-    if server is not None:
-        _meet(graphs, board, server)
-    last = board if server is None else server
-    task = _task(last, graphs.server or graphs.board)
+    target = load_target(options.target)
+    server_target = load_target(options.server_target or target.server_target_default)
+    out = Path(options.bundles, target.name, options.name)
+    preprocess = read_preprocess(options.preprocess)
+    labels = read_labels(options.labels) if options.labels else None
+    first = "encoder" if options.server else "model"
+    graphs = [_Graph(first, "board", target, options.board, _load(options.board))]
+    if options.server:
+        server = _load(options.server)
+        graphs.append(_Graph("server", "server", server_target, options.server, server))
+    _take_image(graphs[0])
+    if options.server:
+        _meet(*graphs)
+    last = graphs[-1]
+    task = _task(last)
     tensors: list[Arrays] = [
         {
             "image": photo.tensor,
             "input_size": np.array(photo.input_size),
             "valid_size": np.array(photo.valid_size),
         }
-        for photo in photos(graphs.preprocess)
+        for photo in photos(preprocess)
     ]
-    runs = _run(board, tensors, graphs.board)
+    notes = ["the graphs' weights are not trained, as stated" if options.untrained else _COUNTED]
     tables = None
-    notes = [f"{Path(graphs.board).name}: SHA-256 {sha256_file(graphs.board)}"]
-    notes.append(_COUNTED if graphs.trained else "the graphs' weights are not trained, as stated")
-    if server is not None:
-        latents = [held[_LATENT] for held in tensors]
-        tables = _tables(graphs, latents, notes)
-        for held in tensors:
+    for graph in graphs:
+        _run(graph, tensors)
+        notes.append(f"{Path(graph.file).name}: SHA-256 {sha256_file(graph.file)}")
+        if graph is not last:
+            tables = _tables(options, [held[_LATENT] for held in tensors], notes)
             medians = tables.medians.reshape(-1, 1, 1)
-            held[_LATENT] = np.rint(held[_LATENT] - medians) + medians
-        server_runs = _run(server, tensors, str(graphs.server))
-    head = SC2_TASKS[task][2]._replace(part="model" if server is None else "server")
-    heads = {task: _labelled(task, head, tensors, graphs)}
+            for held in tensors:
+                held[_LATENT] = np.rint(held[_LATENT] - medians) + medians
+    head = _labelled(task, last.part, tensors, labels, options.labels)
     with replacing(out) as folder:
-        parts, fits = _write(
-            folder, "model" if server is None else "encoder", board, runs, target, "board"
+        parts: list[Part] = []
+        fits = []
+        for graph in graphs:
+            entries, fit = _write(folder, graph)
+            parts += entries
+            fits.append(fit)
+        codec = size = None
+        if tables is not None:
+            codec = CodecSpec("rangecoder", [write_tables(folder / "tables.npz", tables)], None)
+            board = [part for part in parts if part.placement == "board"]
+            deployed = sum(part.bytes for part in board) + (folder / "tables.npz").stat().st_size
+            size = EncoderSize(4 * sum(part.params for part in board), deployed)
+        made = {name: importlib.metadata.version(name) for name in ("onnx", "onnxruntime")}
+        made.update(splitwatt=__version__, python=platform.python_version(),
+                    at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))  # fmt: skip
+        source = ", ".join(Path(graph.file).name for graph in graphs)
+        manifest = Manifest(
+            model=options.name,
+            family="own",
+            rate=None,
+            assumed=False,
+            tasks=[task],
+            target=target.name,
+            server_target=server_target.name,
+            precision=FP32,
+            weights=Weights(source, None, not options.untrained, notes),
+            preprocess=preprocess,
+            published_preprocess={},
+            parts=parts,
+            compat=fits,
+            rounding=[],
+            encoder_size_bytes=size,
+            codec=codec,
+            postprocess={task: head},
+            samples=[],
+            made=made,
         )
-        size = codec = None
-        if server is not None and tables is not None:
-            more, fit = _write(folder, "server", server, server_runs, server_target, "server")
-            file = str(folder / "tables.npz")
-            tables.save(file)
-            entry = TablesFile("tables.npz", sha256_file(file), tables.id)
-            codec = CodecSpec("rangecoder", [entry], None)
-            deployed = sum(part.bytes for part in parts) + Path(file).stat().st_size
-            size = EncoderSize(4 * sum(part.params for part in parts), deployed)
-            parts, fits = parts + more, fits + fit
-            notes.append(
-                f"{Path(str(graphs.server)).name}: SHA-256 {sha256_file(str(graphs.server))}"
-            )
-        manifest = _manifest(graphs, target, server_target, parts, fits, codec, size,
-                             heads, notes)  # fmt: skip
         write_manifest(str(folder), manifest)
-        paths = {photo.name: photo.path for photo in photos(graphs.preprocess, SAMPLES)}
-        return make_samples(str(folder), list(paths.values()))
+        make_samples(str(folder), [photo.path for photo in photos(preprocess, SAMPLES)])
+    return out
 
 
 def read_preprocess(name: str) -> Preprocess:
@@ -161,27 +176,32 @@ def read_preprocess(name: str) -> Preprocess:
     return read_record(Preprocess, read_json(name, 1 << 16, BundleError), name)
 
 
-def _labelled(task: str, head: Head, tensors: Sequence[Arrays], graphs: Graphs) -> Head:
+def _labelled(
+    task: str,
+    part: str,
+    tensors: Sequence[Arrays],
+    labels: Sequence[str] | None,
+    file: str,
+) -> Head:
     """The head with the user's class names; numbers without, unless it has as many logits as ImageNet.
 
     Raises:
         UsageError: fewer or more names than logits, or an answer on a photograph has no name.
     """
+    head = SC2_TASKS[task][2]._replace(part=part)
     if task == "classification":
-        classes = tensors[0]["logits"].shape[-1]
-        return with_labels(task, head, classes, graphs.labels, graphs.labels_file)
-    if graphs.labels is None:
+        return with_labels(task, head, tensors[0]["logits"].shape[-1], labels, file)
+    if labels is None:
         return head._replace(labels=None)
-    ids = np.concatenate(
-        [held["mask" if task == "segmentation" else "labels"].ravel() for held in tensors]
-    )
-    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < len(graphs.labels):
+    name = "mask" if task == "segmentation" else "labels"
+    ids = np.concatenate([held[name].ravel() for held in tensors])
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < len(labels):
         raise UsageError(
-            f"{graphs.labels_file} holds {len(graphs.labels)} class names and the graph answers with "
+            f"{file} holds {len(labels)} class names and the graph answers with "
             f"the ids {ids.min()} to {ids.max()}",
             "give a name for every id from 0, the background's too",
         )
-    return head._replace(labels=list(graphs.labels))
+    return head._replace(labels=list(labels))
 
 
 def _load(path: str) -> onnx.ModelProto:
@@ -205,64 +225,59 @@ def _load(path: str) -> onnx.ModelProto:
 def _rename(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
     """Rename tensors everywhere in a graph; another tensor that has the new name gets a new one too."""
     changed = {old: new for old, new in names.items() if old != new}
-    _rename_in(model.graph, {**{new: f"{new}_own" for new in changed.values()}, **changed})
+    rename(model.graph, {**{new: f"{new}_own" for new in changed.values()}, **changed})
 
 
-def _rename_in(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    for named in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        named.name = names.get(named.name, named.name)
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                _rename_in(inner, names)
+def _take_image(graph: _Graph) -> None:
+    names = [value.name for value in inputs_of(graph.model)]
+    images = [name for name in names if name not in _SIZES]
+    if len(images) != 1:
+        raise UsageError(
+            f"{graph.file} has the inputs {', '.join(names)}", "the board's graph takes one image"
+        )
+    _rename(graph.model, {images[0]: "image"})
 
 
-def _meet(graphs: Graphs, board: onnx.ModelProto, server: onnx.ModelProto) -> None:
+def _meet(board: _Graph, server: _Graph) -> None:
     """Name the tensor between both graphs `latent`.
 
     Raises:
         UsageError: more than one tensor, or another type or shape; the error has both sides.
     """
-    made = list(board.graph.output)
-    taken = [value for value in inputs_of(server) if value.name not in _SIZES]
+    made = list(board.model.graph.output)
+    taken = [value for value in inputs_of(server.model) if value.name not in _SIZES]
+    said = f"{board.file} gives {_said(made)} and {server.file} takes {_said(taken)}"
     if len(made) != 1 or len(taken) != 1:
-        raise UsageError(
-            f"{graphs.board} gives {_said(made)} and {graphs.server} takes {_said(taken)}",
-            "exactly one tensor travels from the board to the server",
-        )
+        raise UsageError(said, "exactly one tensor travels from the board to the server")
     (a,), (b,) = ports_of(made, []), ports_of(taken, [])
     meet = len(a.shape) == len(b.shape) == 4 and all(
         None in (own, due) or own == due for own, due in zip(a.shape, b.shape, strict=True)
     )
     if not meet or a.dtype != "float32" or b.dtype != "float32":
         raise UsageError(
-            f"{graphs.board} gives {_said(made)} and {graphs.server} takes {_said(taken)}: they do not "
-            "meet",
+            f"{said}: they do not meet",
             "both must be float32 of the same shape (1, channels, height, width)",
         )
-    _rename(board, {a.name: _LATENT})
-    _rename(server, {b.name: _LATENT})
+    _rename(board.model, {a.name: _LATENT})
+    _rename(server.model, {b.name: _LATENT})
 
 
 def _said(values: Sequence[onnx.ValueInfoProto]) -> str:
-    return (
-        ", ".join(f"{p.name} {p.dtype} {list(p.shape)}" for p in ports_of(values, [])) or "nothing"
-    )
+    ports = [f"{p.name} {p.dtype} {list(p.shape)}" for p in ports_of(values, [])]
+    return ", ".join(ports) or "nothing"
 
 
-def _task(model: onnx.ModelProto, file: str) -> str:
+def _task(last: _Graph) -> str:
     """The task that the last graph's outputs belong to; the outputs get splitwatt's names.
 
     Raises:
         UsageError: the outputs belong to no task.
     """
+    model = last.model
     ports = ports_of(model.graph.output, [])
-    if {port.name for port in ports} == set(_BOXES):
-        ranks = {port.name: len(port.shape) for port in ports}
-        if ranks == {"boxes": 2, "labels": 1, "scores": 1}:
-            return "detection"
+    ranks = {port.name: len(port.shape) for port in ports}
+    if ranks == {"boxes": 2, "labels": 1, "scores": 1}:
+        return "detection"
     if len(ports) == 1:
         (port,) = ports
         if port.dtype == "float32" and len(port.shape) == 2:
@@ -270,150 +285,69 @@ def _task(model: onnx.ModelProto, file: str) -> str:
             return "classification"
         if port.dtype in _MASKS and len(port.shape) == 3:
             _rename(model, {port.name: "mask"})
-            if port.dtype != "int32":
-                _as_int32(model.graph)
+            if port.dtype != "int32":  # argmax of most frameworks gives int64
+                rename(model.graph, {"mask": "mask_whole"})
+                to = onnx.TensorProto.INT32
+                cast = onnx.helper.make_node("Cast", ["mask_whole"], ["mask"], "mask_int32", to=to)
+                model.graph.node.append(cast)
+                model.graph.output[0].name = "mask"
+                model.graph.output[0].type.tensor_type.elem_type = to
             return "segmentation"
     raise UsageError(
-        f"{file} gives {_said(list(model.graph.output))}, the answer of no task",
+        f"{last.file} gives {_said(list(model.graph.output))}, the answer of no task",
         "logits float32 [1, classes]; mask of whole numbers [1, height, width]; or boxes [n, 4], "
         "labels [n] and scores [n]",
     )
 
 
-def _as_int32(graph: onnx.GraphProto) -> None:
-    """The mask as int32: argmax of most frameworks gives int64."""
-    for node in graph.node:
-        node.output[:] = ["mask_own" if name == "mask" else name for name in node.output]
-        node.input[:] = ["mask_own" if name == "mask" else name for name in node.input]
-    graph.node.append(
-        onnx.helper.make_node(
-            "Cast", ["mask_own"], ["mask"], "mask_int32", to=onnx.TensorProto.INT32
-        )
-    )
-    graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT32
-
-
-def _run(model: onnx.ModelProto, tensors: list[Arrays], file: str) -> list[Run]:
+def _run(graph: _Graph, tensors: list[Arrays]) -> None:
     """Run a graph on every photograph; its outputs are added to the tensors."""
-    session = open_session(model)
-    runs = []
+    session = open_session(graph.model)
     for held in tensors:
         try:
             feed = {value.name: held[value.name] for value in session.get_inputs()}
             outputs = [value.name for value in session.get_outputs()]
             made = dict(zip(outputs, session.run(outputs, feed), strict=True))
         except KeyError as error:
-            raise UsageError(f"{file} takes {error}, which no graph before it gives")
+            raise UsageError(f"{graph.file} takes {error}, which no graph before it gives")
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise ExportError(
-                f"{file} does not run on a photograph: {str(error).strip()[:200]}",
+                f"{graph.file} does not run on a photograph: {str(error).strip()[:200]}",
                 "--preprocess must give images of the size that the graph takes",
             )
         held.update(made)
-        runs.append(Run(feed, made))
-    return runs
+        graph.runs.append(Run(feed, made))
 
 
-def _tables(graphs: Graphs, latents: Sequence[np.ndarray], notes: list[str]) -> Tables:
-    channels = latents[0].shape[1]
-    if graphs.tables is None:
+def _tables(options: argparse.Namespace, latents: Sequence[np.ndarray], notes: list[str]) -> Tables:
+    if options.tables is None:
         notes.append("entropy tables fitted to the packaged photographs; 'splitwatt calibrate' fits "
                      "them to yours")  # fmt: skip
         return fit_tables(latents)
-    tables = Tables.load(graphs.tables)
+    tables = Tables.load(options.tables)
+    channels = latents[0].shape[1]
     if tables.count != channels:
         raise UsageError(
-            f"{graphs.tables} holds tables for {tables.count} channels and {graphs.board} gives "
+            f"{options.tables} holds tables for {tables.count} channels and {options.board} gives "
             f"{channels}",
             "give the tables of this encoder, or leave them out to fit new ones",
         )
     return tables
 
 
-def fit_tables(latents: Sequence[np.ndarray]) -> Tables:
-    """A table for each channel, fitted to the rounded values of latents (1, C, H, W).
-
-    Raises:
-        ExportError: values too far apart for tables of 16 bits.
-    """
-    rows, offsets = [], []
-    for channel in range(latents[0].shape[1]):
-        symbols = np.concatenate([np.rint(x[0, channel]).ravel() for x in latents])
-        if not np.isfinite(symbols).all() or np.abs(symbols).max() > 4096:
-            raise ExportError(
-                f"channel {channel} of the latent reaches {np.abs(symbols).max():.3g}",
-                "scale the encoder's output: whole numbers up to 4096 can be coded",
-            )
-        low = int(symbols.min()) - _MARGIN
-        counts = np.bincount((symbols - low).astype(np.int64)).astype(np.float64)
-        counts = np.concatenate([counts, np.zeros(_MARGIN)]) + 0.5
-        # Every symbol, and the escape after them, keeps one part; the rest is shared.
-        share = np.append(counts, 0.5) / (counts.sum() + 0.5)
-        width = 1 + np.floor(share * (TOTAL - len(share))).astype(np.int64)
-        width[int(width.argmax())] += TOTAL - int(width.sum())
-        rows.append(np.concatenate([[0], np.cumsum(width)]))
-        offsets.append(low)
-    lengths = np.array([len(row) for row in rows])
-    cdf = np.zeros((len(rows), int(lengths.max())), np.int32)
-    for own, row in zip(cdf, rows, strict=True):
-        own[: len(row)] = row
-    return Tables(cdf, lengths, np.array(offsets))
-
-
-def _write(
-    folder: Path, name: str, model: onnx.ModelProto, runs: list[Run], target: Target, placement: str
-) -> tuple[list[Part], list[PartFit]]:
+def _write(folder: Path, graph: _Graph) -> tuple[list[Part], PartFit]:
     """The pieces of a graph on its target, written; their entries in the manifest."""
-    ports = (ports_of(inputs_of(model), []), ports_of(model.graph.output, []))
-    compare = "boxes" if {port.name for port in ports[1]} == set(_BOXES) else "values"
-    part = Traced(name, placement, None, tuple(ports[0]), tuple(ports[1]), dict, [], (), compare)  # type: ignore[arg-type]
-    placed = place(model, part, target, runs)
+    inputs, outputs = (
+        tuple(ports_of(values, [])) for values in (inputs_of(graph.model), graph.model.graph.output)
+    )
+    compare = "boxes" if {port.name for port in outputs} == set(_BOXES) else "values"
+    part = Traced(graph.part, graph.placement, None, inputs, outputs, dict, [], (), compare)  # type: ignore[arg-type]
+    placed = place(graph.model, part, graph.target, graph.runs)
     entries = []
     for piece, feed in zip(placed.pieces, placed.feeds, strict=True):
         view = sized(piece.model, {key: list(array.shape) for key, array in feed.items()})
         macs = sum(macs_of(node, view) or 0 for node in piece.model.graph.node)
-        params = _params(piece.model)
-        entries.append(write_piece(folder, piece, feed, part, target, params, macs, None))
-    return entries, [read_record(PartFit, placed.report.to_json(), "compat")]
-
-
-def _params(model: onnx.ModelProto) -> int:
-    floats = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
-    return sum(array.size for array in floats if array.dtype.kind == "f")
-
-
-def _manifest(
-    graphs: Graphs,
-    target: Target,
-    server_target: Target,
-    parts: list[Part],
-    fits: list[PartFit],
-    codec: CodecSpec | None,
-    size: EncoderSize | None,
-    heads: dict[str, Head],
-    notes: list[str],
-) -> Manifest:
-    files = [Path(file).name for file in (graphs.board, graphs.server) if file]
-    made = {"splitwatt": __version__, "python": platform.python_version()}
-    made.update({name: importlib.metadata.version(name) for name in ("onnx", "onnxruntime")})
-    return Manifest(
-        model=graphs.name,
-        family="own",
-        rate=None,
-        assumed=False,
-        tasks=list(heads),
-        target=target.name,
-        server_target=server_target.name,
-        precision="fp32",
-        weights=Weights(", ".join(files), None, graphs.trained, notes),
-        preprocess=graphs.preprocess,
-        published_preprocess={},
-        parts=parts,
-        compat=fits,
-        rounding=[],
-        encoder_size_bytes=size,
-        codec=codec,
-        postprocess=heads,
-        samples=[],
-        made={"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **made},
-    )
+        floats = [numpy_helper.to_array(tensor) for tensor in piece.model.graph.initializer]
+        params = sum(array.size for array in floats if array.dtype.kind == "f")
+        entries.append(write_piece(folder, piece, feed, part, graph.target, params, macs, None))
+    return entries, placed.report

@@ -7,27 +7,29 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from splitwatt.device_configs.errors import BundleError, UsageError
 from splitwatt.device_configs.install import install_command
+from splitwatt.device_configs.names import check_known
 from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.device_configs.version import __version__
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.manifest import Manifest
-from splitwatt.engines.bundle.model_name import FP32
+from splitwatt.engines.bundle.manifest import PRECISIONS
+from splitwatt.engines.bundle.model_name import FP32, read_name
 from splitwatt.engines.photos import default_photos
 from splitwatt.export import zoo
 from splitwatt.export.labels import read_labels
 from splitwatt.export.precision.int8_images import calibration_images
-from splitwatt.export.precision.names import check_precision, join_name, split_name
 from splitwatt.export.replacing import check_place
 from splitwatt.export.spec import SEED, System
-from splitwatt.export.tracing.coder_place import IN_GRAPH, OUTSIDE, check_target
 from splitwatt.export.weights.files import PLACE, as_downloaded, digest, locate, other_rates
 
 RANDOM = "random"
+# Where the range coder runs: outside the encoder's graph, or in it.
+OUTSIDE, IN_GRAPH = "outside", "in-graph"
+CODERS = (OUTSIDE, IN_GRAPH)
 _PACKAGES = ("torch", "torchvision", "timm", "compressai", "sc2bench", "onnx", "onnxruntime")
 
 
@@ -59,7 +61,7 @@ class Request:
     @property
     def name(self) -> str:
         """What the bundle is called."""
-        return join_name(self.base, self.precision)
+        return str(read_name(self.base)._replace(precision=self.precision))
 
     @property
     def source(self) -> str:
@@ -74,24 +76,29 @@ class Request:
         """The digest of the checkpoint files; None for random weights."""
         return None if self.files is None else digest(self.files.values())
 
-    def kept(self) -> Manifest | None:
-        """The existing bundle, if it is complete and equal to what this request would make; else None."""
+    def kept(self) -> bool:
+        """Whether the existing bundle is complete and equal to what this request would make."""
         try:
             manifest = Bundle.open(str(self.out)).manifest
         except BundleError:
-            return None
-        same = (
-            manifest.model == self.name
+            return False
+        has_coder = any(part.with_coder is not None for part in manifest.parts)
+        labels = [head.labels for head in manifest.postprocess.values()]
+        calibrations = [entry.calibration for entry in manifest.rounding]
+        return (
+            bool(manifest.samples)
+            and manifest.model == self.name
             and manifest.target == self.target.name
             and manifest.server_target == self.server_target.name
             and manifest.weights.source == self.source
             and manifest.weights.sha256 == self.sha256
-            and self._calibrated(manifest)
-            and self._coded(manifest)
-            and self._labelled(manifest)
+            and has_coder == (self.coder == IN_GRAPH and manifest.split)
+            and (self.labels is None or labels == [read_labels(self.labels)])
+            and (
+                self.precision != "int8" or calibration_images(self.calibration)[1] in calibrations
+            )
             and {k: v for k, v in manifest.made.items() if k != "at"} == made_by()
         )
-        return manifest if same and manifest.samples else None
 
     def loses_trained_weights(self) -> bool:
         """Whether random weights would replace the trained ones of an existing bundle."""
@@ -102,23 +109,22 @@ class Request:
         except BundleError:
             return False  # nothing can run it
 
-    def _coded(self, manifest: Manifest) -> bool:
-        """Whether its range coder is where this request puts it."""
-        has_coder = any(part.with_coder is not None for part in manifest.parts)
-        return has_coder == (self.coder == IN_GRAPH and manifest.split)
 
-    def _labelled(self, manifest: Manifest) -> bool:
-        """Whether it has this request's class names; true if the request gives none."""
-        if self.labels is None:
-            return True
-        return [h.labels for h in manifest.postprocess.values()] == [read_labels(self.labels)]
+def split_name(name: str, asked: str | None) -> tuple[str, str]:
+    """A model's name without its precision, and the precision: the name's, else `asked`, else fp32.
 
-    def _calibrated(self, manifest: Manifest) -> bool:
-        """Whether its int8 ranges come from this request's images."""
-        if self.precision != "int8":
-            return True
-        _, named = calibration_images(self.calibration)
-        return any(entry.calibration == named for entry in manifest.rounding)
+    Raises:
+        UsageError: the two differ, or there is no such precision.
+    """
+    if asked is not None:
+        check_known("precision", asked, PRECISIONS)
+    parsed = read_name(name)
+    base = str(parsed._replace(precision=FP32))
+    if not name.endswith("-" + parsed.precision):
+        return base, asked or FP32
+    if asked not in (None, parsed.precision):
+        raise UsageError(f"the model '{name}' is in {parsed.precision}, not {asked}", "drop one")
+    return base, parsed.precision
 
 
 def prepare(
@@ -146,9 +152,16 @@ def prepare(
     system, rate = zoo.find(base)
     full = zoo.full_name(system, rate)
     board = load_target(target)
-    check_precision(precision, board)
-    if coder == IN_GRAPH:
-        check_target(board)
+    if precision not in board.precisions:
+        raise UsageError(
+            f"{board.name} has no fast path for {precision}: it would run no faster than in fp32",
+            f"use one of: {', '.join(board.precisions)}",
+        )
+    if coder == IN_GRAPH and not board.operators["tensorrt"]:
+        raise UsageError(
+            f"{board.name} has no TensorRT, and only TensorRT runs the coder's node",
+            "leave --coder out: the coder then runs outside the graph",
+        )
     if calibration is not None:
         if precision != "int8":
             raise UsageError("--calibration is for int8", "give --precision int8 too")
@@ -165,23 +178,12 @@ def prepare(
         if len(system.tasks) > 1:
             raise UsageError(f"--labels is for one task and {full} has {len(system.tasks)}")
         read_labels(labels)
-    place = out or os.path.join(bundles, board.name, join_name(full, precision))
-    out_folder = Path(place)
-    check_place(out_folder)
-    return Request(
-        full,
-        system,
-        rate,
-        board,
-        server,
-        files,
-        out_folder,
-        precision,
-        calibration,
-        coder,
-        entry,
-        labels,
-    )
+    own = (precision, calibration, coder, entry, labels)
+    request = Request(full, system, rate, board, server, files, Path(out or bundles), *own)
+    if out is None:
+        request = replace(request, out=Path(bundles, board.name, request.name))
+    check_place(request.out)
+    return request
 
 
 def remedies(system: System, rate: str | None) -> str:

@@ -33,7 +33,6 @@ class Checkpoint:
         for the same file.
     url: the page or file to download, None if it was never published.
     archive: whether `url` is a page of archives to unpack, rather than the file itself.
-    bytes: the size of the download, None if unknown.
     hub: its repository on Hugging Face's hub, in whose cache timm keeps it.
     package: the folder of an installed Python package that has it, such as `name/models`.
     """
@@ -42,7 +41,6 @@ class Checkpoint:
     paths: tuple[str, ...]
     url: str | None
     archive: bool = False
-    bytes: int | None = None
     hub: str | None = None
     package: str | None = None
 
@@ -52,9 +50,9 @@ class Part:
     """One part of a network, before it is exported as a graph.
 
     module: is traced; its forward takes `inputs` in order and returns `outputs`, then `checks`.
-    reference: computes the same with the papers' own code, from tensors by name.
-    counted: the modules whose parameters this part holds.
-    checks: further outputs of `module`, compared with the reference's and then cut from the graph.
+    original: the papers' own code, called as `module` is; None if `module` is that code.
+    counted: the modules whose parameters this part holds, by default the original.
+    checks: further outputs of `module`, compared with the original's and then cut from the graph.
     compare: "values", or "boxes" for a detector, whose equal scores may come in any order.
     """
 
@@ -63,36 +61,19 @@ class Part:
     module: nn.Module
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    reference: Callable[[Tensors], Tensors]
-    counted: Sequence[nn.Module]
+    original: Callable[..., Any] | None = None
+    counted: Sequence[Any] = ()
     checks: tuple[str, ...] = ()
     compare: str = "values"
 
+    def __post_init__(self) -> None:
+        self.counted = self.counted or [self.original or self.module]
 
-def plain_part(
-    name: str,
-    placement: str,
-    module: nn.Module,
-    given: Port,
-    made: Port,
-    counted: Sequence[nn.Module] = (),
-    graph: nn.Module | None = None,
-) -> Part:
-    """A part of one input and one output.
-
-    Args:
-        module: the reference, which is also counted unless `counted` is given.
-        graph: what is traced where that is not `module` itself.
-    """
-    return Part(
-        name,
-        placement,
-        graph or module,
-        (given,),
-        (made,),
-        lambda tensors: {made.name: module(tensors[given.name])},
-        counted or [module],
-    )
+    def reference(self, tensors: Tensors) -> Tensors:
+        """Outputs and checks by the papers' own code, from tensors by name."""
+        made = (self.original or self.module)(*(tensors[port.name] for port in self.inputs))
+        names = [port.name for port in self.outputs] + list(self.checks)
+        return dict(zip(names, made if isinstance(made, tuple) else (made,), strict=True))
 
 
 @dataclass(frozen=True)
@@ -115,29 +96,45 @@ class Coding:
     quality: int | None = None
 
 
-class Network(ABC):
-    """A system at one rate point, as PyTorch modules in evaluation mode.
+class Codec(ABC):
+    """A codec on the PyTorch side.
 
     Attributes:
-        encoder_modules: a split system's modules on the board: encoder and entropy model.
-        fixed_size: whether its graphs take images of one size only.
+        modules: its modules with parameters.
     """
 
-    encoder_modules: Sequence[nn.Module] = ()
-    fixed_size: bool = False
+    modules: Sequence[nn.Module] = ()
 
-    def coding(self) -> Coding | None:
-        """The codec of a split system; None for a local one."""
-        return None
+    @abstractmethod
+    def coding(self) -> Coding:
+        """What the bundle states."""
 
+    @abstractmethod
     def coded(self, outputs: Tensors, tensors: Tensors) -> Tensors:
-        """The values that the codec decodes from the sent ones of `outputs`, by the papers' own code.
+        """The values that it decodes from the sent ones of `outputs`, by the papers' own code.
 
         Args:
             outputs: a part's outputs; at the start, the image.
             tensors: all tensors so far, `outputs` among them.
         """
-        return {}
+
+
+class Network(ABC):
+    """A system at one rate point, as PyTorch modules in evaluation mode.
+
+    Attributes:
+        codec: a split system's `Codec`; None for a local one.
+        encoder_modules: a split system's modules on the board: encoder and entropy model.
+        fixed_size: whether its graphs take images of one size only.
+    """
+
+    codec: Any = None
+    encoder_modules: Sequence[nn.Module] = ()
+    fixed_size: bool = False
+
+    def coded(self, outputs: Tensors, tensors: Tensors) -> Tensors:
+        """See `Codec.coded`; nothing without a codec."""
+        return self.codec.coded(outputs, tensors) if self.codec else {}
 
     @abstractmethod
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:

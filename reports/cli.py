@@ -5,9 +5,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from splitwatt.device_configs.cli import Command, parser, print_json, say
+from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.printable import wrapped
-from splitwatt.reports.compare.cli import add_venue, compare
+from splitwatt.reports.papers.venues import DEFAULT, venues
 
 
 def report(argv: list[str]) -> int:
@@ -23,7 +23,13 @@ def report(argv: list[str]) -> int:
     arguments.add_argument(
         "--out", metavar="DIR", default="report", help="where to write (default: ./report)"
     )
-    add_venue(arguments)
+    arguments.add_argument(
+        "--for",
+        dest="venue",
+        choices=tuple(venues()),
+        default=DEFAULT,
+        help=f"venue of figures and tables: their widths and fonts (default: {DEFAULT})",
+    )
     arguments.add_argument(
         "--accuracy",
         metavar="FILE",
@@ -55,6 +61,3 @@ def report(argv: list[str]) -> int:
     say(wrapped("\n" + "\n".join(headline.text for headline in made.headlines)))
     say(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")
     return 0
-
-
-VERBS: dict[str, Command] = {"report": report, "compare": compare}

@@ -12,7 +12,7 @@ from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.version import __version__
 
-# verb -> (module that has it, what it does)
+# verb -> (module that has a function of its name, what it does)
 VERBS = {
     "models": ("export.cli", "the models that can be exported, and their rate points"),
     "weights": ("export.cli", "what to download for a model, from where, and where to put it"),
@@ -26,19 +26,28 @@ VERBS = {
         "run a bundle's own photographs and compare with its expected outputs",
     ),
     "serve": ("profiler.cli", "the server: decoders and heads, over HTTP"),
-    "infer": ("profiler.cli", "images through a bundle: answers, pictures, bytes, stage times"),
-    "evaluate": ("profiler.cli", "accuracy and bytes of a deployed bundle on a data set"),
-    "choose": ("profiler.cli", "the configurations of measured runs that meet a deadline"),
-    "run": ("profiler.cli", "a camera's frames through board and server, as the link allows"),
+    "infer": (
+        "profiler.infer.infer",
+        "images through a bundle: answers, pictures, bytes, stage times",
+    ),
+    "evaluate": ("profiler.evaluate.cli", "accuracy and bytes of a deployed bundle on a data set"),
+    "choose": ("profiler.choose.cli", "the configurations of measured runs that meet a deadline"),
+    "run": (
+        "profiler.deploy.cli",
+        "a camera's frames through board and server, as the link allows",
+    ),
     "profile": ("profiler.cli", "time configurations on this board against a server"),
     "whatif": (
-        "profiler.cli",
+        "profiler.whatif.cli",
         "a run at other link rates and server speeds, and where they break even",
     ),
-    "check": ("profiler.cli", "recompute the figures of a run, and verify its records and hashes"),
+    "check": (
+        "profiler.check.cli",
+        "recompute the figures of a run, and verify its records and hashes",
+    ),
     "energy": ("energy.cli", "measure only power and joules"),
     "report": ("reports.cli", "runs -> tables and figures"),
-    "compare": ("reports.cli", "compare two runs, or one with the papers; a gate for CI"),
+    "compare": ("reports.compare.cli", "compare two runs, or one with the papers; a gate for CI"),
     "doctor": (
         "device_configs.diagnosis",
         "what this machine can do, and what would add the rest",
@@ -108,7 +117,7 @@ def runs_here(verb: str) -> bool:
 def command_of(verb: str) -> Command:
     """The function of a verb; imports its room."""
     module = importlib.import_module("splitwatt." + VERBS[verb][0])
-    command: Command = module.VERBS[verb]
+    command: Command = getattr(module, verb)
     return command
 
 

@@ -10,7 +10,7 @@ import importlib
 from typing import Dict, List
 
 import splitwatt.__main__ as umbrella
-from splitwatt.device_configs.cli import Command, parser, parser_of, print_json, say
+from splitwatt.device_configs.cli import parser, parser_of, print_json, say
 from splitwatt.device_configs.targets import known_targets
 
 _EXAMPLE = "source <(splitwatt completion bash)"
@@ -116,6 +116,3 @@ def _named_values() -> Dict[str, List[str]]:
         with contextlib.suppress(ImportError):  # of the export extra
             values["--model"] = list(importlib.import_module("splitwatt.export.zoo").systems())
     return values
-
-
-VERBS: Dict[str, Command] = {"completion": completion}

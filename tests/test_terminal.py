@@ -135,7 +135,7 @@ def test_help(verb):
 
 
 @pytest.mark.parametrize("arguments", [
-    ["targets"], ["targets", "nano"], ["models"], ["models", "ladon"], ["models", "--task", "detection"],
+    ["targets"], ["targets", "nano"], ["models"], ["models", "ladon"],
     ["weights", "ladon_r50"], ["weights", "mobilenet_v3_large"], ["doctor"],
     ["energy", "read", "--driver", "generated"],
 ], ids=" ".join)  # fmt: skip
@@ -284,10 +284,8 @@ def test_a_folder_of_bundles_one_level_too_deep_is_named(made):
     assert f"--bundles {made / 'bundles'} --target cpu" in done.stderr
 
 
-def test_models_are_found_by_name_and_task():
+def test_models_are_found_by_name():
     names = [row["name"] for row in json.loads(splitwatt("models", "ladon", "--json").stdout)]
     assert names and all("ladon" in name for name in names)
-    rows = json.loads(splitwatt("models", "--task", "detection", "--json").stdout)
-    assert rows and all("detection" in row["tasks"] for row in rows)
     done = splitwatt("models", "lodan", check=False)
     assert done.returncode == 2 and "no model matches 'lodan'" in done.stderr

@@ -3,22 +3,17 @@
 from typing import Any, Dict, List, Optional
 
 from splitwatt.device_configs.errors import SensorError, UsageError
-from splitwatt.device_configs.input.small_files import read_bytes
-from splitwatt.device_configs.input.strict_json import parse_json
+from splitwatt.device_configs.printable import table
 from splitwatt.device_configs.targets import find_rail, load_target, target_name
 from splitwatt.energy import sources
-from splitwatt.energy.joules.per_rail import RailEnergy, total_joules, trace_energy
-from splitwatt.energy.joules.windows import Window, window_energies
-from splitwatt.energy.rails.rail import COUNTER, Rail
-from splitwatt.energy.rails.total import choose_total, total_lines
+from splitwatt.energy.joules.windows import RailEnergy, total_joules, trace_energy
+from splitwatt.energy.rails.rail import COUNTER, choose_total, total_lines
 from splitwatt.energy.trace.files import Trace, counted_joules, read_trace
 
 # Simpson and trapezoid further apart than this part of the energy: too few samples, warn.
 _METHODS_APART = 0.02
 # The uncertainty at the window's edges above this part of the energy: warn.
 _EDGES_MATTER = 0.01
-_WINDOWS_BYTES = 64 << 20
-_WINDOWS = "give the windows.jsonl of a run"
 
 
 def integrate_file(
@@ -26,18 +21,16 @@ def integrate_file(
     target: Optional[str] = None,
     start_s: Optional[float] = None,
     end_s: Optional[float] = None,
-    windows_path: Optional[str] = None,
 ) -> Dict[str, Any]:
     """The joules of every rail of the trace at `path`.
 
     Args:
         target: whose rails they are; an unknown rail is refused then, and its total is used.
         start_s, end_s: only this part, on the trace's clock.
-        windows_path: a run's windows.jsonl: the joules of each of them that the trace covers.
 
     Returns:
         {"trace", "provenance", "target", "duration_s", "rails": {label: FIGURES}, "total":
-        {"rails", "joules"} or None, "garbage_cells", "events", "warnings", "windows"}.
+        {"rails", "joules"} or None, "garbage_cells", "events", "warnings"}.
     """
     trace = read_trace(path)
     if not trace.times:
@@ -56,8 +49,13 @@ def integrate_file(
         )
     rails = trace_energy(trace, start_s, end_s)
     joules = total_joules(trace.total, rails)
+    events = trace.metadata.get("events", [])
+    warnings = [text for energy in rails.values() for text in _warnings_of(energy)]
+    for event in events[:20]:
+        noted = (event.get("what"), event.get("at_s", 0.0))
+        warnings.append("the sampler noted: %s at %.3f s" % noted)
     any_rail = next(iter(rails.values()))
-    result: Dict[str, Any] = {
+    return {
         "trace": path,
         "target": target_name(target) if target else trace.metadata.get("target"),
         "provenance": trace.metadata.get("provenance"),
@@ -65,34 +63,28 @@ def integrate_file(
         "rails": {label: figures(energy) for label, energy in rails.items()},
         "total": {"rails": list(trace.total), "joules": joules} if trace.total else None,
         "garbage_cells": trace.garbage,
-        "events": trace.metadata.get("events", []),
-        "warnings": _warnings(trace, rails),
+        "events": events,
+        "warnings": warnings,
     }
-    if windows_path is not None:
-        result["windows"] = _windows(trace, windows_path)
-    return result
 
 
 def figures(energy: RailEnergy) -> Dict[str, Any]:
     """A rail's energy as JSON."""
     shown = dict(energy._asdict())
     shown.pop("label")
-    shown["window_s"] = list(energy.window_s)
-    if energy.interval_joules is not None:
-        shown["interval_joules"] = list(energy.interval_joules)
-    if energy.joules_simpson is not None and energy.joules_trapezoid is not None:
-        shown["simpson_minus_trapezoid_joules"] = energy.joules_simpson - energy.joules_trapezoid
-        if energy.joules_rectangle is not None:
-            shown["simpson_minus_rectangle_joules"] = (
-                energy.joules_simpson - energy.joules_rectangle
-            )
+    if energy.joules_simpson is not None:
+        for rule in ("trapezoid", "rectangle"):
+            other = shown["joules_" + rule]
+            if other is not None:
+                shown["simpson_minus_%s_joules" % rule] = energy.joules_simpson - other
     return shown
 
 
 def _of_target(trace: Trace, name: str) -> Trace:
     """The trace with its rails as the target knows them; an unknown one is refused."""
     power = load_target(name).power
-    if not any(_needs_target(rail) for rail in trace.rails):
+    own = [rail.driver for rail in trace.rails if rail.driver in sources.available()]
+    if len(own) == len(trace.rails) and not any(sources.load(d).needs_target for d in own):
         return trace
     rails = []
     for rail in trace.rails:
@@ -108,20 +100,7 @@ def _of_target(trace: Trace, name: str) -> Trace:
     return trace._replace(rails=rails, total=choose_total(lines, rails, counted))
 
 
-def _needs_target(rail: Rail) -> bool:
-    return rail.driver not in sources.available() or sources.load(rail.driver).needs_target
-
-
-def _warnings(trace: Trace, rails: Dict[str, RailEnergy]) -> List[str]:
-    warnings = [text for energy in rails.values() for text in warnings_of(energy)]
-    for event in trace.metadata.get("events", [])[:20]:
-        warnings.append(
-            "the sampler noted: %s at %.3f s" % (event.get("what"), event.get("at_s", 0.0))
-        )
-    return warnings
-
-
-def warnings_of(energy: RailEnergy) -> List[str]:
+def _warnings_of(energy: RailEnergy) -> List[str]:
     """Warnings about a rail's joules, one sentence each."""
     label = energy.label
     if energy.refused or energy.joules is None:
@@ -159,43 +138,6 @@ def edge_warnings(energy: RailEnergy) -> List[str]:
     ]
 
 
-def _windows(trace: Trace, path: str) -> List[Dict[str, Any]]:
-    try:
-        text = read_bytes(path, _WINDOWS_BYTES).decode("utf-8")
-    except OSError as error:
-        raise SensorError("%s cannot be read: %s" % (path, error.strerror or error), _WINDOWS)
-    except UnicodeDecodeError:
-        raise SensorError("%s is not UTF-8 text" % path, _WINDOWS)
-    windows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            row = parse_json(line, "line %d of %s" % (number, path), SensorError)
-            try:
-                times = [row["start_s"], row["end_s"]]
-                if not isinstance(row["name"], str) or any(
-                    isinstance(t, bool) or not isinstance(t, (int, float)) for t in times
-                ):
-                    raise TypeError("name is text, start_s and end_s are numbers")
-                windows.append(Window(row["name"], float(times[0]), float(times[1])))
-            except (KeyError, TypeError) as error:
-                raise SensorError(
-                    "line %d of %s is not a window (%s)" % (number, path, error), _WINDOWS
-                )
-    inside = [w for w in windows if w.start_s >= trace.times[0] and w.end_s <= trace.times[-1]]
-    return [
-        {
-            "name": energy.window.name,
-            "start_s": energy.window.start_s,
-            "end_s": energy.window.end_s,
-            "total_joules": energy.total_joules,
-            "total_net_joules": energy.total_net_joules,
-            "net_joules": energy.net_joules,
-            "rails": {label: figures(rail) for label, rail in energy.rails.items()},
-        }
-        for energy in window_energies(trace, inside)
-    ]
-
-
 def not_measured(provenance: Optional[str]) -> List[str]:
     """A line that warns that no sensor measured the joules; [] where a sensor did."""
     if provenance in (None, "measured"):
@@ -206,27 +148,20 @@ def not_measured(provenance: Optional[str]) -> List[str]:
 def as_lines(result: Dict[str, Any]) -> List[str]:
     """A result of `integrate_file` as text."""
     lines = not_measured(result["provenance"])
-    lines += ["%s: %.3f s" % (result["trace"], result["duration_s"])]
-    lines.append(
-        "%-20s %12s %12s %24s %9s %10s"
-        % ("rail", "joules", "trapezoid", "95 % interval", "readings/s", "largest gap")
-    )
+    lines.append("%s: %.3f s" % (result["trace"], result["duration_s"]))
+    rows = [("rail", "joules", "trapezoid", "95 % interval", "readings/s", "largest gap")]
     for label, row in result["rails"].items():
         if row["refused"]:
-            lines.append("%-20s refused: %s" % (label, row["refused"]))
+            lines.append("%s refused: %s" % (label, row["refused"]))
             continue
-        low, high = row["interval_joules"]
-        lines.append(
-            "%-20s %12.6g %12.6g %24s %9.1f %8.1f ms"
-            % (
-                label,
-                row["joules"],
-                row["joules_trapezoid"],
-                "%.6g to %.6g" % (low, high),
-                row["effective_hz"],
-                1e3 * (row["largest_gap_s"] or 0.0),
-            )
+        figures_of = (row["joules"], row["joules_trapezoid"])
+        rows.append(
+            (label,)
+            + tuple("%.6g" % joules for joules in figures_of)
+            + ("%.6g to %.6g" % row["interval_joules"], "%.1f" % row["effective_hz"])
+            + ("%.1f ms" % (1e3 * (row["largest_gap_s"] or 0.0)),)
         )
+    lines.append(table(rows))
     total = result["total"]
     if total and total["joules"] is not None:
         lines.append("total (%s): %.6g J" % (" + ".join(total["rails"]), total["joules"]))

@@ -1,16 +1,16 @@
 """Joules of any command: `splitwatt energy record -- COMMAND`."""
 
-import resource
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from splitwatt.device_configs.cli import note, time_left
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.commands.integrate import edge_warnings, figures, not_measured
+from splitwatt.energy.commands.watch import can_show
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.windows import IDLE, WindowEnergy
+from splitwatt.energy.joules.windows import IDLE
 from splitwatt.energy.monitor import EnergyMonitor
 
 _RUN = "run"
@@ -43,79 +43,60 @@ def record(
     Raises:
         SensorError: no sensor, or the command cannot be started.
     """
-    ended: List[Ended] = []
+    codes: List[int] = []
     monitor = EnergyMonitor(trace_path=trace_path, hz=hz, **sources)
     try:
         with monitor:
             start_s, every = time.monotonic(), warmup + runs
-            for done in range(1, warmup + 1):
-                _run(command, quiet)
-                _say_left(done, every, start_s)
+            for done in range(every):
+                if done == warmup and idle_s > 0:
+                    monitor.idle(idle_s)
+                if done < warmup:
+                    _run(command, quiet)
+                else:
+                    monitor.begin(_RUN)
+                    codes.append(_run(command, quiet))
+                    monitor.end(_RUN)
+                left = time_left(done + 1, every, time.monotonic() - start_s)
+                if left:
+                    note("run %d of %d is done, %s" % (done + 1, every, left))
             if idle_s > 0:
                 monitor.idle(idle_s)
-            for done in range(warmup + 1, every + 1):
-                monitor.begin(_RUN)
-                ended.append(_run(command, quiet))
-                monitor.end(_RUN)
-                _say_left(done, every, start_s)
-            if idle_s > 0:
-                monitor.idle(idle_s)
-        results = monitor.results()
-        return _document(command, monitor, results, ended, trace_path)
+        return _document(command, monitor, codes, trace_path)
     finally:
         monitor.close()
 
 
-class Ended(NamedTuple):
-    """How a run of the command ended: its exit code and its processor time, s."""
-
-    exit_code: int
-    user_s: float
-    system_s: float
-
-
-def _run(command: List[str], quiet: bool) -> Ended:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def _run(command: List[str], quiet: bool) -> int:
     try:
-        code = subprocess.call(command, stdout=sys.stderr if quiet else None)
+        return subprocess.call(command, stdout=sys.stderr if quiet else None)
     except OSError as error:
         raise SensorError(
             "'%s' cannot be run: %s" % (command[0], error.strerror or error),
             "name a program of $PATH, or its path",
         )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Ended(code, after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime)
-
-
-def _say_left(done: int, runs: int, start_s: float) -> None:
-    """Print after each run but the last how long the others will take."""
-    left = time_left(done, runs, time.monotonic() - start_s)
-    if left:
-        note("run %d of %d is done, %s" % (done, runs, left))
 
 
 def _document(
     command: List[str],
     monitor: EnergyMonitor,
-    results: List[WindowEnergy],
-    ended: List[Ended],
+    codes: List[int],
     trace_path: Optional[str],
 ) -> Dict[str, Any]:
+    results = monitor.results()
     measured = [r for r in results if r.window.name == _RUN]
     idle = [r for r in results if r.window.name == IDLE]
     labels = [rail["label"] for rail in monitor.about["rails"]]
     runs: List[Dict[str, Any]] = [
         {
             "seconds": r.window.end_s - r.window.start_s,
-            "exit_code": end.exit_code,
-            "user_s": end.user_s,
-            "system_s": end.system_s,
+            "exit_code": code,
             "total_joules": r.total_joules,
             "total_net_joules": r.total_net_joules,
             "net_joules": r.net_joules,
             "rails": {label: figures(energy) for label, energy in r.rails.items()},
         }
-        for r, end in zip(measured, ended)
+        for r, code in zip(measured, codes)
     ]
     return {
         "command": command,
@@ -125,8 +106,6 @@ def _document(
         "recorded_wall_s": time.time(),
         "runs": runs,
         "seconds": _mean([r["seconds"] for r in runs]),
-        "user_s": _mean([r["user_s"] for r in runs]),
-        "system_s": _mean([r["system_s"] for r in runs]),
         "total_joules": _mean([r["total_joules"] for r in runs]),
         "total_net_joules": _mean([r["total_net_joules"] for r in runs]),
         "joules": {k: _mean([r["rails"][k]["joules"] for r in runs]) for k in labels},
@@ -153,29 +132,48 @@ def _mean(values: List[Any]) -> Optional[Dict[str, Any]]:
 
 def as_lines(result: Dict[str, Any], encoding: Optional[str] = None) -> List[str]:
     """A result of `record` as text, like the output of hyperfine."""
-    plus, dots = signs_of(encoding)
+    signs = ("\u00b1", "\u03c3", "\u2026")
+    plus, sigma, dots = signs if can_show("".join(signs), encoding) else ("+-", "sigma", "...")
     runs = result["runs"]
     lines = not_measured(result["provenance"])
-    lines += ["Benchmark: %s" % " ".join(result["command"])]
-    user, system = result["user_s"]["mean"], result["system_s"]["mean"]
-    times = [run["seconds"] for run in runs]
-    lines += _rows(
-        "Time", times, "s", plus, dots, "[User: %.3f s, System: %.3f s]" % (user, system)
-    )
+    lines.append("Benchmark: %s" % " ".join(result["command"]))
+
+    def add(name: str, values: List[Any], unit: str, more: str = "") -> None:
+        """Mean, deviation and range; "-" where one of the runs has no value."""
+        mean = _mean(values)
+        if mean is None:
+            lines.append(_line(name + ":", "         -", more))
+            return
+        if mean["deviation"] is None:
+            lines.append(_line(name + ":", "%10.4f %s" % (mean["mean"], unit), more))
+            return
+        spread = (mean["mean"], unit, plus, mean["deviation"], unit)
+        lines.append(
+            _line("%s (mean %s %s):" % (name, plus, sigma), "%10.4f %s %s %9.4f %s" % spread, more)
+        )
+        ends = (min(values), unit, dots.ljust(len(plus)), max(values), unit)
+        lines.append(_line("Range (min %s max):" % dots, "%10.4f %s %s %9.4f %s" % ends))
+
+    add("Time", [run["seconds"] for run in runs], "s")
     lines[-1] += "    %d run%s" % (len(runs), "" if len(runs) == 1 else "s")
     if result["total_of"]:
         of = "(%s)" % "+".join(result["total_of"])
-        lines += _rows("Energy", [r["total_joules"] for r in runs], "J", plus, dots, of)
-        lines += _interval(result["total_joules"], "J")
-        net = [r["total_net_joules"] for r in runs]
+        add("Energy", [run["total_joules"] for run in runs], "J", of)
+        interval = (result["total_joules"] or {}).get("interval")
+        if interval is not None:
+            lines.append(_line("95 % interval:", "%10.4f J to %.4f J" % interval))
         if result["total_net_joules"]:
-            lines += _rows("Net", net, "J", plus, dots, "(less idle power)")
+            add("Net", [run["total_net_joules"] for run in runs], "J", "(less idle power)")
     for label in result["joules"]:
+        first = runs[0]["rails"][label]
+        more = "[%.4g readings/s, largest gap %.3g ms]" % (
+            first["effective_hz"],
+            1e3 * (first["largest_gap_s"] or 0.0),
+        )
         joules = [run["rails"][label]["joules"] for run in runs]
-        lines += _rows(label, joules, "J", plus, dots, _readings(runs[0]["rails"][label]))
+        add(label, joules, "J", "" if first["refused"] else more)
         if result["net_joules"][label]:
-            net = [run["net_joules"][label] for run in runs]
-            lines += _rows("  net", net, "J", plus, dots, "")
+            add("  net", [run["net_joules"][label] for run in runs], "J")
     lines += ["  refused: " + text for text in result["refused"]]
     sampler = result["sampler"]
     if sampler:
@@ -192,44 +190,5 @@ def as_lines(result: Dict[str, Any], encoding: Optional[str] = None) -> List[str
     return lines
 
 
-def signs_of(encoding: Optional[str]) -> Tuple[str, str]:
-    """ "Plus or minus" and "to", as a terminal of this encoding can show them."""
-    try:
-        "\u00b1\u03c3\u2026".encode(encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return "+-", "..."
-    return "\u00b1", "\u2026"
-
-
-def _rows(
-    name: str, values: List[Optional[float]], unit: str, plus: str, dots: str, more: str
-) -> List[str]:
-    """Mean, deviation and range; "-" where one of the runs has no value."""
-    known = [value for value in values if value is not None]
-    mean = bootstrap_mean(known) if len(known) == len(values) else None
-    if mean is None:
-        return ["  %-29s -    %s" % (name + ":", more)]
-    if mean.deviation is None:
-        return [("  %-29s %10.4f %s    %s" % (name + ":", mean.mean, unit, more)).rstrip()]
-    first = "%s (mean %s %s):" % (name, plus, "sigma" if plus == "+-" else "\u03c3")
-    second = "Range (min %s max):" % dots
-    return [
-        ("  %-29s %10.4f %s %s %9.4f %s    %s"
-         % (first, mean.mean, unit, plus, mean.deviation, unit, more)).rstrip(),
-        "  %-29s %10.4f %s %s %9.4f %s"
-        % (second, min(known), unit, dots.ljust(len(plus)), max(known), unit),
-    ]  # fmt: skip
-
-
-def _interval(mean: Optional[Dict[str, Any]], unit: str) -> List[str]:
-    if mean is None or mean["interval"] is None:
-        return []
-    return ["  %-29s %10.4f %s to %.4f %s" % (("95 % interval:",) + tuple(
-        part for end in mean["interval"] for part in (end, unit)))]  # fmt: skip
-
-
-def _readings(rail: Dict[str, Any]) -> str:
-    if rail["refused"]:
-        return ""
-    gap_ms = 1e3 * (rail["largest_gap_s"] or 0.0)
-    return "[%.4g readings/s, largest gap %.3g ms]" % (rail["effective_hz"], gap_ms)
+def _line(name: str, figures: str, more: str = "") -> str:
+    return ("  %-29s %s    %s" % (name, figures, more)).rstrip()

@@ -1,22 +1,18 @@
 """The rails live in a terminal: watts, joules so far and a sparkline each."""
 
-import shutil
+import contextlib
 import sys
 import time
 from collections import deque
-from typing import Any, Deque, Dict, List, Optional
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional
 
-from splitwatt.device_configs.cli import say
-from splitwatt.device_configs.printable import printable
-from splitwatt.energy.rails.total import add_up
+from splitwatt.device_configs.printable import printable, say, table
+from splitwatt.energy.rails.rail import add_up
 from splitwatt.energy.sampler.sampler import Latest, Sampler
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = "_.-~=+*#"  # for terminals without a known encoding, as over a bare ssh
-# Bars of a sparkline at most and at least, and the columns next to them.
-_WIDTH = 40
-_NARROWEST = 8
-_BESIDE = 45
+_WIDTH = 20  # bars of a sparkline at most
 
 
 def sparkline(values: List[Optional[float]], bars: str = _BARS) -> str:
@@ -29,105 +25,94 @@ def sparkline(values: List[Optional[float]], bars: str = _BARS) -> str:
     return "".join(" " if v is None else bars[int(round((v - low) * scale))] for v in values)
 
 
-def bars_of(encoding: Optional[str]) -> str:
-    """The bars that a terminal of this encoding can show."""
+def can_show(text: str, encoding: Optional[str]) -> bool:
+    """Whether a terminal of this encoding can show a text."""
     try:
-        _BARS.encode(encoding or "ascii")
+        text.encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
-        return _PLAIN_BARS
-    return _BARS
+        return False
+    return True
 
 
 def watch(
     sources: Dict[str, Any], interval_s: float, seconds: Optional[float], show: bool
 ) -> Dict[str, Any]:
     """Show the rails until Ctrl-C or for `seconds`; returns the last reading as JSON."""
-    with Sampler(every_s=min(0.2, interval_s), **sources) as sampler:
-        return _loop(sampler, interval_s, seconds, show)
-
-
-def _loop(
-    sampler: Sampler, interval_s: float, seconds: Optional[float], show: bool
-) -> Dict[str, Any]:
-    about = sampler.about
-    history: List[Deque[Optional[float]]] = [deque(maxlen=_WIDTH) for _ in about["rails"]]
-    end = None if seconds is None else time.monotonic() + seconds
-    bars = bars_of(sys.stdout.encoding)  # before rich replaces it by something without one
-    screen = _Screen() if show else None
+    bars = _BARS if can_show(_BARS, sys.stdout.encoding) else _PLAIN_BARS
     latest: Optional[Latest] = None
-    try:
-        while end is None or time.monotonic() < end:
-            time.sleep(
-                interval_s if end is None else max(0.0, min(interval_s, end - time.monotonic()))
-            )
-            latest = sampler.latest
-            if latest is None:
-                continue
-            for line, watts in zip(history, latest.watts):
-                line.append(watts)
-            if screen is not None:
-                screen.draw(_lines(about, latest, history, bars))
-    except KeyboardInterrupt:
-        pass  # the usual way to end it
-    finally:
-        if screen is not None:
-            screen.close()
+    with Sampler(every_s=min(0.2, interval_s), **sources) as sampler, _screen(show) as draw:
+        about = sampler.about
+        history: List[Deque[Optional[float]]] = [deque(maxlen=_WIDTH) for _ in about["rails"]]
+        end = float("inf") if seconds is None else time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                time.sleep(max(0.0, min(interval_s, end - time.monotonic())))
+                latest = sampler.latest
+                if latest is not None:
+                    for line, watts in zip(history, latest.watts):
+                        line.append(watts)
+                    draw(_text(about, latest, history, bars))
+        except KeyboardInterrupt:
+            pass  # the usual way to end it
     return _document(about, latest)
 
 
-def _lines(about: Dict[str, Any], latest: Latest, history: List[Any], bars: str) -> List[str]:
-    wide = max([len(rail["label"]) for rail in about["rails"]] + [5])
-    room = shutil.get_terminal_size().columns - wide - _BESIDE
-    room = max(_NARROWEST, min(_WIDTH, room))
-    lines = []
+@contextlib.contextmanager
+def _screen(show: bool) -> Iterator[Callable[[str], None]]:
+    """Draws a text in place on a terminal, below the last one elsewhere, or nowhere."""
+    if not show:
+        yield lambda text: None
+    elif not sys.stdout.isatty():
+        yield say
+    else:
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(refresh_per_second=10) as live:
+            yield lambda text: live.update(Text(printable(text)))
+
+
+def watts_text(watts: Optional[float]) -> str:
+    """A power for a table."""
+    return "-" if watts is None else "%.3f W" % watts
+
+
+def _text(about: Dict[str, Any], latest: Latest, history: List[Any], bars: str) -> str:
+    rows = [("rail", "power", "energy", "last readings", "lowest to highest")]
     for rail, watts, joules, past in zip(about["rails"], latest.watts, latest.joules, history):
-        lines.append(
-            "%-*s %9s %12s  %-*s  %s"
-            % (
-                wide,
+        known = [value for value in past if value is not None]
+        rows.append(
+            (
                 rail["label"],
-                "-" if watts is None else "%.3f W" % watts,
+                watts_text(watts),
                 "-" if joules is None else "%.2f J" % joules,
-                room,
-                sparkline(list(past)[-room:], bars),
-                _range(past),
+                sparkline(list(past), bars),
+                "%.2f to %.2f W" % (min(known), max(known)) if known else "",
             )
         )
     total = add_up(latest.total(about), latest.of(about, "watts"))
-    lines.append(
-        "%-*s %9s   %d samples at %.4g Hz, %d lost, target %s, %s"
-        % (
-            wide,
-            "total",
-            "-" if total is None else "%.3f W" % total,
-            latest.samples,
-            about["hz"],
-            latest.lost,
-            about["target"] or "none",
-            about["provenance"],
-        )
+    return "%s\ntotal %s, %d samples at %.4g Hz, %d lost, target %s, %s" % (
+        table(rows, drop=["last readings"]),
+        watts_text(total),
+        latest.samples,
+        about["hz"],
+        latest.lost,
+        about["target"] or "none",
+        about["provenance"],
     )
-    return lines
-
-
-def _range(past: Deque[Optional[float]]) -> str:
-    """The power of the lowest and the highest bar."""
-    known = [watts for watts in past if watts is not None]
-    return "%.2f to %.2f W" % (min(known), max(known)) if known else ""
 
 
 def _document(about: Dict[str, Any], latest: Optional[Latest]) -> Dict[str, Any]:
-    rows = []
     total = latest.total(about) if latest else tuple(about["total"])
-    for i, rail in enumerate(about["rails"]):
-        rows.append(
-            {
-                "name": rail["label"],
-                "watts": latest.watts[i] if latest else None,
-                "joules": latest.joules[i] if latest else None,
-                "total": total == (rail["label"],),
-            }
-        )
+    rows = [
+        {
+            "name": rail["label"],
+            "watts": latest.watts[i] if latest else None,
+            "joules": latest.joules[i] if latest else None,
+            "total": total == (rail["label"],),
+        }
+        for i, rail in enumerate(about["rails"])
+    ]
     return {
         "target": about["target"],
         "provenance": about["provenance"],
@@ -135,30 +120,3 @@ def _document(about: Dict[str, Any], latest: Optional[Latest]) -> Dict[str, Any]
         "samples": latest.samples if latest else 0,
         "lost": latest.lost if latest else 0,
     }
-
-
-class _Screen(object):
-    """Draws lines in place on a terminal that has rich, one below the other elsewhere."""
-
-    def __init__(self) -> None:
-        self._live: Any = None
-        if sys.stdout.isatty():
-            try:
-                from rich.live import Live
-
-                self._live = Live(refresh_per_second=10)
-                self._live.start()
-            except ImportError:
-                pass  # plain lines then
-
-    def draw(self, lines: List[str]) -> None:
-        if self._live is None:
-            say("\n".join(lines))
-            return
-        from rich.text import Text
-
-        self._live.update(Text(printable("\n".join(lines))))
-
-    def close(self) -> None:
-        if self._live is not None:
-            self._live.stop()

@@ -1,12 +1,11 @@
 """The Prometheus endpoint: an HTTP server that gives the sampler's newest reading."""
 
 import threading
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 from splitwatt.device_configs.errors import SensorError
-from splitwatt.energy.endpoint.metrics import CONTENT_TYPE, page
+from splitwatt.energy.endpoint.metrics import CONTENT_TYPE, SystemFacts, page
 from splitwatt.energy.endpoint.pages import PageHandler, PageServer
-from splitwatt.energy.endpoint.system_facts import SystemFacts
 from splitwatt.energy.sampler.sampler import Sampler
 
 PORT = 9877
@@ -24,7 +23,7 @@ class _Handler(PageHandler):
             self.send(404, "text/plain", b"the figures are at /metrics\n")
 
 
-class Endpoint(object):
+class Endpoint(Sampler):
     """A sampler and the server that gives what it reads; a context manager.
 
     Args:
@@ -42,7 +41,7 @@ class Endpoint(object):
         procfs: str = "/proc",
         **sampling: Any,
     ) -> None:
-        self._sampler = Sampler(target, sysfs, every_s=_EVERY_S, **sampling)
+        super().__init__(target, sysfs, every_s=_EVERY_S, **sampling)
         self._address = (host, port)
         self._facts = SystemFacts(sysfs, procfs)
         self._lock = threading.Lock()
@@ -50,7 +49,8 @@ class Endpoint(object):
         self._serving = False
         self.port = port
 
-    def __enter__(self) -> "Endpoint":
+    def start(self) -> None:
+        """Listen, start the sampler, and serve."""
         try:
             try:
                 self._server = PageServer(self._address, _Handler)
@@ -61,41 +61,22 @@ class Endpoint(object):
                 )
             self._server.content = self._page
             self.port = self._server.server_address[1]
-            self._sampler.start()
+            super().start()
             self._serving = True
             threading.Thread(target=self._server.serve_forever, daemon=True).start()
         except BaseException:
-            self.close()
+            self.stop()
             raise
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        self.close()
-
-    @property
-    def about(self) -> Any:
-        """What is sampled (see `splitwatt.energy.sampler.sampler.Sampler.about`)."""
-        return self._sampler.about
-
-    @property
-    def stats(self) -> Any:
-        """After `close`, what the sampler did."""
-        return self._sampler.stats
 
     def _page(self) -> str:
         with self._lock:  # SystemFacts remembers processor times
-            return page(self._sampler.about, self._sampler.latest, self._facts)
+            return page(self.about, self.latest, self._facts)
 
-    @property
-    def alive(self) -> bool:
-        """Whether the sampler's process runs."""
-        return self._sampler.alive
-
-    def close(self) -> None:
+    def stop(self) -> Optional[Dict[str, Any]]:
         """Stop serving and sampling."""
         if self._server is not None:
             if self._serving:
                 self._server.shutdown()
             self._server.server_close()
             self._server = None
-        self._sampler.stop()
+        return super().stop()

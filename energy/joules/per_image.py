@@ -14,17 +14,18 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.per_rail import (
+from splitwatt.energy.joules.windows import (
+    IDLE,
     LEAST_READINGS,
     RailEnergy,
-    energies,
+    Window,
+    WindowEnergy,
     rail_energy,
     readings_of,
-    unmeasured,
+    window_energies,
 )
-from splitwatt.energy.joules.windows import idle_watts
 from splitwatt.energy.rails.rail import Rail
-from splitwatt.energy.trace.files import Trace, read_trace
+from splitwatt.energy.trace.files import read_trace
 from splitwatt.energy.trace.readings import Readings
 
 # The shortest block of which anything is claimed, s.
@@ -43,23 +44,19 @@ class Repetitions(NamedTuple):
 
 
 def repeat(
-    stage: Callable[[], Any],
-    least_s: float = LEAST_BLOCK_S,
-    warmup: int = 2,
-    inferences: Optional[int] = None,
+    stage: Callable[[], Any], least_s: float = LEAST_BLOCK_S, warmup: int = 2
 ) -> Repetitions:
     """Run one stage over and over.
 
     Args:
         least_s: run it for at least this long, s.
         warmup: runs that do not count, before.
-        inferences: run it exactly this often instead.
     """
     for _ in range(warmup):
         stage()
     count = 0
     start = now = time.monotonic()
-    while count < inferences if inferences else now - start < least_s or not count:
+    while now - start < least_s or not count:
         stage()
         count += 1
         now = time.monotonic()
@@ -82,67 +79,66 @@ def block_energy(
         idle: windows of that trace in which the board did nothing, before and after.
 
     Returns:
-        {"duration_s", "inferences", "provenance", "rails": {label: FIGURES}, "total": FIGURES or
-        None, "events" (how many of each kind)}. FIGURES: "joules" (of what was measured),
-        "joules_per_image", "net_joules_per_image" (None: no idle window),
+        {"duration_s", "inferences", "provenance", "rails": {label: FIGURES}, "total": FIGURES with
+        the "rails" that are added up, or None, "events" (how many of each kind)}. FIGURES: "joules"
+        (of what was measured), "joules_per_image", "net_joules_per_image" (None: no idle window),
         "interval_joules_per_image" (95 %, bootstrap over equal pieces of the block, around
         "joules_per_image", and what a sensor that averages may be off at the block's edges; None:
-        too few readings), "pieces",
-        "joules_per_image_of_pieces", "idle_watts", "effective_hz",
-        "largest_gap_s", "excluded", "gap_s", "refused". All joules are None where the block was
-        refused; joules per image also where more than a hundredth of it was not measured, which
-        "refused" then says.
+        too few readings), "joules_per_image_of_pieces", "idle_watts", "excluded", "gap_s",
+        "refused". All joules are None where the block was refused or more than a hundredth of it
+        was not measured, which "refused" then says.
     """
     if inferences < 1:
         raise SensorError("a block without inferences has no joules per image")
     trace = read_trace(trace_path)
     readings = readings_of(trace)
-    measured = energies(trace, readings, start_s, end_s)
-    idle_w = idle_watts(trace, readings, idle)
+    windows = [Window("", start_s, end_s)] + [Window(IDLE, start, end) for start, end in idle]
+    block = window_energies(trace, windows, readings)[0]
     parts = {
-        rail.label: _part(readings[rail.label], rail, measured[rail.label], idle_w, inferences)
-        for rail in trace.rails
+        rail.label: _part(block, readings[rail.label], rail, inferences) for rail in trace.rails
     }
+    total = None
+    if trace.total:
+        total = _figures([parts[label] for label in trace.total])
+        total["rails"] = list(trace.total)
+    kinds = [str(event.get("what")) for event in trace.metadata.get("events", ())]
     return {
         "duration_s": end_s - start_s,
         "inferences": inferences,
         "provenance": trace.metadata.get("provenance"),
         "rails": {label: _figures([part]) for label, part in parts.items()},
-        "total": _total(trace, parts),
-        "events": _counted(trace.metadata.get("events", ())),
+        "total": total,
+        "events": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
     }
 
 
 class _Part(NamedTuple):
-    """One rail of a block, per image: gross and net joules, those of equal pieces of the block, and
-    what the block's edges may hold more or less.
+    """One rail of a block: its energy, gross, net and edge joules per image, idle power, and joules
+    per image of equal pieces.
     """
 
     energy: RailEnergy
     gross: Optional[float]
     net: Optional[float]
+    edge: float
     idle_w: Optional[float]
     pieces: List[float]
-    edge: float
-    refused: Optional[str]
 
 
-def _part(
-    readings: Readings,
-    rail: Rail,
-    energy: RailEnergy,
-    idle_w: Dict[str, Optional[float]],
-    inferences: int,
-) -> _Part:
-    idle = idle_w.get(rail.label)
-    refused = energy.refused or unmeasured(energy)
-    if refused is not None or energy.joules is None:
-        return _Part(energy, None, None, idle, [], 0.0, refused)
-    measured = inferences * energy.covered_s / energy.duration_s
-    gross = energy.joules / measured
-    net = None if idle is None else gross - idle * energy.covered_s / measured
-    pieces = _pieces(readings, rail, energy, inferences)
-    return _Part(energy, gross, net, idle, pieces, energy.edge_joules / measured, None)
+def _part(block: WindowEnergy, readings: Readings, rail: Rail, inferences: int) -> _Part:
+    energy, net = block.rails[rail.label], block.net_joules[rail.label]
+    idle_w = block.idle_watts[rail.label]
+    if energy.joules is None:
+        return _Part(energy, None, None, 0.0, idle_w, [])
+    images = inferences * energy.covered_s / energy.duration_s
+    return _Part(
+        energy,
+        energy.joules / images,
+        None if net is None else net / images,
+        energy.edge_joules / images,
+        idle_w,
+        _pieces(readings, rail, energy, inferences),
+    )
 
 
 def _pieces(readings: Readings, rail: Rail, energy: RailEnergy, inferences: int) -> List[float]:
@@ -175,14 +171,11 @@ def _figures(parts: List[_Part]) -> Dict[str, Any]:
         "joules_per_image": gross,
         "net_joules_per_image": _sum([part.net for part in parts]),
         "interval_joules_per_image": _interval(gross, pieces, sum(part.edge for part in parts)),
-        "pieces": len(pieces),
         "joules_per_image_of_pieces": pieces,
         "idle_watts": _sum([part.idle_w for part in parts]),
-        "effective_hz": limits.effective_hz,
-        "largest_gap_s": limits.largest_gap_s,
         "excluded": limits.excluded,
         "gap_s": limits.gap_s,
-        "refused": next((part.refused for part in parts if part.refused), None),
+        "refused": next((part.energy.refused for part in parts if part.energy.refused), None),
     }
 
 
@@ -202,17 +195,3 @@ def _interval(value: Optional[float], pieces: List[float], edge: float) -> Optio
 def _sum(values: List[Optional[float]]) -> Optional[float]:
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
-
-
-def _counted(events: Sequence[Dict[str, Any]]) -> Dict[str, int]:
-    """How often each kind of event was noted."""
-    kinds = [str(event.get("what")) for event in events]
-    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
-
-
-def _total(trace: Trace, parts: Dict[str, _Part]) -> Optional[Dict[str, Any]]:
-    """The board's figures: the sum over the rails of its total; None where it has no total."""
-    if not trace.total or any(label not in parts for label in trace.total):
-        return None
-    figures = _figures([parts[label] for label in trace.total])
-    return dict(figures, rails=list(trace.total))

@@ -6,7 +6,9 @@ input closes, so it never outlives its parent.
 """
 
 import contextlib
+import ctypes
 import json
+import os
 import select
 import sys
 import time
@@ -15,11 +17,9 @@ from typing import Any, Dict, List, Optional
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.input.small_files import table_bytes
 from splitwatt.energy.rail_set import RailSet, open_rails
-from splitwatt.energy.rails.rail import COUNTER
-from splitwatt.energy.rails.total import standing_still
-from splitwatt.energy.sampler.scheduling import be_punctual
+from splitwatt.energy.rails.rail import COUNTER, standing_still
 from splitwatt.energy.sampler.sensor_rate import probe_periods, sampling_rate
-from splitwatt.energy.trace.writer import TraceWriter, rail_records
+from splitwatt.energy.trace.files import TraceWriter, rail_records
 
 # A read of all rails that takes longer than this is a blocked sensor: what it returns is no reading
 # of that moment.
@@ -32,6 +32,7 @@ _STEP_S = 0.05
 _HOLE_S = 0.1
 # When it is late by more than this it continues from now: the samples missed are lost, s.
 _BEHIND_S = 1.0
+_PR_SET_TIMERSLACK = 29
 
 
 class Sampling(object):
@@ -67,33 +68,21 @@ class Sampling(object):
 
         Then one more time, so that a window that ends with the sampler is covered to its end.
         """
-        self._loop(stop)
-        self.take(time.monotonic())
-
-    def _loop(self, stop: Any) -> None:
-        due = last = time.monotonic()
-        while True:
+        due = time.monotonic()
+        last = due - self.period_s
+        # When late, catch up at half the period at most: samples at almost the same moment would get
+        # huge weights in Simpson's rule.
+        while not _stopped(stop, max(due, last + self.period_s / 2)):
             now = time.monotonic()
-            while now < due:
-                if select.select([stop], [], [], due - now)[0]:
-                    return
-                now = time.monotonic()
             late = now - due
             if now - last > max(_HOLE_S, 10 * self.period_s):
                 due += self._hole(late, (last + now) / 2)
-            if late > self.period_s:
-                self.late += 1
-                if select.select([stop], [], [], 0)[0]:
-                    return
+            self.late += late > self.period_s
             self.worst_late_s = max(self.worst_late_s, late)
             last = now
             self.take(now)
             due += self.period_s
-            # When late, catch up at half the period at most: samples at almost the same moment
-            # would get huge weights in Simpson's rule.
-            due_now = last + self.period_s / 2
-            if due < due_now:
-                self._pause(stop, due_now - time.monotonic())
+        self.take(time.monotonic())
 
     def _hole(self, behind: float, at: float) -> float:
         """Mark a hole, and give up what is too late; returns the seconds given up.
@@ -109,10 +98,6 @@ class Sampling(object):
         # A counter has counted in the meantime.
         self._watts = [w if c else None for w, c in zip(self._watts, self._counter)]
         return skipped * self.period_s
-
-    def _pause(self, stop: Any, seconds: float) -> None:
-        if seconds > 0:
-            select.select([stop], [], [], seconds)
 
     def first(self) -> None:
         """The first sample, before the parent learns that sampling has begun."""
@@ -235,6 +220,16 @@ class Sampling(object):
         }
 
 
+def _stopped(stop: Any, until_s: float) -> bool:
+    """Wait until a moment; True as soon as `stop` is readable."""
+    while True:
+        left_s = until_s - time.monotonic()
+        if select.select([stop], [], [], max(0.0, left_s))[0]:
+            return True
+        if left_s <= 0:
+            return False
+
+
 def _short(value: Optional[float]) -> Optional[float]:
     """To 9 digits, so that a line of 50 rails still fits into one write to a pipe."""
     return None if value is None else float("%.9g" % value)
@@ -247,11 +242,41 @@ def _clock_offsets() -> List[float]:
     return [time.time() - monotonic, time.clock_gettime(boot) - monotonic]
 
 
+def _be_punctual() -> Dict[str, Any]:
+    """Pin this process to the last core that it may use, let its timers be exact, and raise its
+    priority: round-robin scheduling at its lowest priority, or a lower niceness.
+
+    Every step is optional.
+
+    Returns:
+        What was granted: {"core": int or None, "policy": "rr" or "other", "nice": int or None}.
+    """
+    granted: Dict[str, Any] = {"core": None, "policy": "other", "nice": None}
+    try:
+        core = max(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {core})
+        granted["core"] = core
+    except (OSError, ValueError, AttributeError):
+        pass  # not granted: it floats
+    with contextlib.suppress(OSError, AttributeError):  # not on Linux
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)  # 1 us instead of 50
+    try:
+        least = os.sched_get_priority_min(os.SCHED_RR)
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(least))
+        granted["policy"] = "rr"
+        return granted
+    except (OSError, AttributeError):
+        pass  # only root may
+    with contextlib.suppress(OSError):  # only root may
+        granted["nice"] = os.nice(-10)
+    return granted
+
+
 def main(argv: List[str]) -> int:
     """Run a sampler; `argv[0]` is its specification as JSON."""
     spec = json.loads(argv[0])
     try:
-        granted = be_punctual()
+        granted = _be_punctual()
         with open_rails(
             spec["target"], spec["sysfs"], spec.get("driver"), spec.get("options")
         ) as rails:

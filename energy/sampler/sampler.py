@@ -6,13 +6,14 @@ import queue
 import subprocess
 import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, TypeVar
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import SensorError, SplitwattError, UsageError
 from splitwatt.device_configs.targets import spelling
-from splitwatt.energy.rails.rail import COUNTER, Rail
-from splitwatt.energy.rails.total import Line, choose_total
+from splitwatt.energy.rails.rail import COUNTER, Line, Rail, choose_total
+
+_T = TypeVar("_T", bound="Sampler")
 
 # A sampler is ready after it has started Python and probed the sensors.
 _READY_S = 20.0
@@ -71,7 +72,7 @@ class Sampler(object):
         driver, options: as for `splitwatt.energy.rail_set.open_rails`.
 
     Attributes:
-        trace: as given; it may be set until `start`.
+        trace_path: the trace, as given; "": none.
         about: after `start`, what is sampled: `rails`, `total`, `hz`, `probed_period_s`, ...
         stats: after `stop`, what the sampler did and what it cost; None if it had to be killed.
     """
@@ -96,7 +97,7 @@ class Sampler(object):
             "driver": driver,
             "options": options,
         }
-        self.trace = trace
+        self.trace_path = trace or ""
         self._latest: Optional[Latest] = None
         self._process: Optional[subprocess.Popen] = None
         # What the process prints besides its readings; None after its end.
@@ -114,7 +115,7 @@ class Sampler(object):
         """
         if self._process is not None:
             raise SensorError("the sampler runs already", "make another one")
-        spec = dict(self._spec, trace=self.trace)
+        spec = dict(self._spec, trace=self.trace_path)
         self._process = subprocess.Popen(
             module_command("energy.sampler.process", json.dumps(spec)),
             stdin=subprocess.PIPE,
@@ -153,11 +154,9 @@ class Sampler(object):
         if self._process is None:
             return self.stats
         gone = self._process.poll() is not None
-        try:
+        with contextlib.suppress(OSError):  # it is gone
             if self._process.stdin is not None:
                 self._process.stdin.close()
-        except OSError:
-            pass  # it is gone
         answer = self._answer(_END_S)
         self._kill()
         if answer is not None and "stats" in answer:
@@ -208,7 +207,7 @@ class Sampler(object):
                 if pipe is not None:
                     pipe.close()
 
-    def __enter__(self) -> "Sampler":
+    def __enter__(self: _T) -> _T:
         self.start()
         return self
 

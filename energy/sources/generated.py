@@ -16,16 +16,6 @@ def watts(at_s: float) -> float:
     return _BASE_W + _SWING_W * math.sin(2 * math.pi * at_s / _PERIOD_S)
 
 
-def joules(start_s: float, end_s: float) -> float:
-    """The exact integral of `watts`."""
-
-    def antiderivative(at: float) -> float:
-        turn = 2 * math.pi / _PERIOD_S
-        return _BASE_W * at - _SWING_W / turn * math.cos(turn * at)
-
-    return antiderivative(end_s) - antiderivative(start_s)
-
-
 class Driver(rails.Driver):
     """Reads `watts` of the monotonic clock, on one rail."""
 

@@ -14,8 +14,8 @@ from splitwatt.energy.rails.sysfs import NumberFile, optional, read_text, requir
 
 class Layout(NamedTuple):
     """Where a kernel puts a chip's figures: the pattern of its folders, its channels, the names of
-    the label's and voltage's files, the file that is read (`%d`: the channel) and its unit for 1 W
-    (or 1 A, where power is voltage times current), and the label where there is no label's file
+    the files of the label, the voltage, and the power or current (`%d`: the channel), the unit of
+    the last for 1 W or 1 A, whether it is a current, and the label where there is no label's file
     (None: such a channel is not used).
     """
 
@@ -23,27 +23,28 @@ class Layout(NamedTuple):
     channels: Tuple[int, ...]
     label: str
     volts: str
-    power: Optional[Tuple[str, float]]
-    current: Optional[Tuple[str, float]]
+    file: str
+    unit: float
+    is_current: bool = False
     without_label: Optional[str] = None
 
 
 # JetPack 4: milliwatts per channel; the labels are for root only.
 _IIO = Layout(
     "bus/i2c/drivers/ina3221x/*-*/iio:device*", (0, 1, 2),
-    "rail_name_%d", "in_voltage%d_input", ("in_power%d_input", 1e3), None,
+    "rail_name_%d", "in_voltage%d_input", "in_power%d_input", 1e3,
 )  # fmt: skip
 # JetPack 5 and newer: no power file. in4 to in6 are shunt voltages and in7 is their sum: they are not
 # power, whatever their labels say.
 _HWMON = Layout(
     "bus/i2c/drivers/ina3221/*-*/hwmon/hwmon*", (1, 2, 3),
-    "in%d_label", "in%d_input", None, ("curr%d_input", 1e3),
+    "in%d_label", "in%d_input", "curr%d_input", 1e3, is_current=True,
 )  # fmt: skip
 # Thor's whole input: microwatts. Thor's device tree gives no label; jetson-stats calls it VIN too.
 # Written from the kernel's documents; not run on a Thor.
 _INA238 = Layout(
     "bus/i2c/drivers/ina238/*-*/hwmon/hwmon*", (1,),
-    "label", "in%d_input", ("power%d_input", 1e6), None, "VIN",
+    "label", "in%d_input", "power%d_input", 1e6, without_label="VIN",
 )  # fmt: skip
 
 
@@ -78,24 +79,23 @@ class _Ina(rails.Driver):
         return read_text(path) if os.path.lexists(path) else self.layout.without_label
 
     def _add(self, context: rails.Context, label: str, folder: str, channel: int) -> None:
-        name, _ = self.layout.power or self.layout.current or ("", 0.0)
-        path = self._path(name, folder, channel)
+        path = self._path(self.layout.file, folder, channel)
         rail = context.rail(label, self.name, path)
         volts = self._path(self.layout.volts, folder, channel)
         self._read.append(NumberFile(path))
         # With a power file the voltage is not needed.
-        self._volts.append(optional(volts) if self.layout.power else NumberFile(volts))
+        self._volts.append(NumberFile(volts) if self.layout.is_current else optional(volts))
         self.rails.append(rail)
 
     def read(self) -> List[Optional[float]]:
         """Watts of each rail."""
-        if self.layout.power:
-            return scaled(self._read, self.layout.power[1])
-        _, unit = self.layout.current or ("", 1.0)
+        if not self.layout.is_current:
+            return scaled(self._read, self.layout.unit)
+        read = [(v.read() if v else None, a.read()) for v, a in zip(self._volts, self._read)]
         # Multiplied as integers, so that the product is exact.
         return [
-            None if mv is None or ma is None else mv * ma / (1e3 * unit)
-            for mv, ma in zip(_numbers(self._volts), _numbers(self._read))
+            None if mv is None or ma is None else mv * ma / (1e3 * self.layout.unit)
+            for mv, ma in read
         ]
 
     def volts(self) -> List[Optional[float]]:
@@ -107,10 +107,6 @@ class _Ina(rails.Driver):
         for file in list(self._read) + self._volts:
             if file is not None:
                 file.close()
-
-
-def _numbers(files: List) -> List[Optional[int]]:
-    return [file.read() if file else None for file in files]
 
 
 class Ina3221Iio(_Ina):

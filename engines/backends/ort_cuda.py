@@ -28,12 +28,9 @@ def cuda_provider() -> Any:
 
 
 def open_with(wanted: List[Any], onnx_path: str, threads: Optional[int]) -> Engine:
-    """An engine whose first provider is the first of `wanted`, and no other.
+    """An engine with the providers `wanted`; EngineError if the first cannot start here.
 
-    If a provider does not start, onnxruntime uses its CPU provider instead; here it is an error.
-
-    Raises:
-        EngineError: this onnxruntime lacks the provider, or it does not start on this machine.
+    onnxruntime itself would use its CPU provider instead.
     """
     name = wanted[0] if isinstance(wanted[0], str) else wanted[0][0]
     check_provider(name, ort.get_available_providers())

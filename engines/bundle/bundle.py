@@ -107,10 +107,9 @@ class Bundle:
         return [] if codec is None else [self._inside(tables.file) for tables in codec.tables]
 
     def files(self, without: Optional[str] = None) -> List[str]:
-        """Names of the bundle's files; its folder may hold others, such as engines.
+        """Names of the bundle's files; `without` "server" leaves out the graphs of that end.
 
-        Args:
-            without: "server" leaves out the graphs of that end.
+        Its folder may hold others, such as engines.
         """
         manifest = self.manifest
         names = [MANIFEST]

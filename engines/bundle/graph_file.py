@@ -36,11 +36,9 @@ _REMEDY = "save the graph as one file and export the bundle again"
 
 
 def check_graph_file(path: str) -> None:
-    """Refuse an ONNX file that keeps data in another file.
+    """Raise BundleError for a file that is no ONNX file, or that keeps data in another file.
 
-    Raises:
-        BundleError: the file cannot be read, is not an ONNX file, or names another file in a tensor or
-            node (also of a subgraph, attribute, function or sparse tensor).
+    The data may be of a tensor or a node, also of a subgraph, attribute, function or sparse tensor.
     """
     try:
         handle = open_regular(path)

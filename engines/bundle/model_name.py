@@ -29,13 +29,10 @@ class ModelName(NamedTuple):
 
 
 def check_own_name(name: str, where: str = "") -> None:
-    """Refuse a name for a model of one's own that would be read as a rate point, a codec or a folder.
+    """Raise UsageError for a name that would be read as a rate point, a codec or a folder.
 
     Args:
         where: before the sentence, as "mine.py: ".
-
-    Raises:
-        UsageError: names it.
     """
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.]*\Z", name):
         raise UsageError(
@@ -44,10 +41,9 @@ def check_own_name(name: str, where: str = "") -> None:
 
 
 def read_name(name: str) -> ModelName:
-    """A model's name taken apart; a codec's rate point may also come last: `jpeg+resnet50@50`.
+    """A model's name taken apart; UsageError if it has two rate points.
 
-    Raises:
-        UsageError: it has two rate points.
+    A codec's rate point may also come last: `jpeg+resnet50@50`.
     """
     endings = [precision for precision in PRECISIONS if name.endswith("-" + precision)]
     base = name[: -len(endings[0]) - 1] if endings else name

@@ -25,15 +25,7 @@ _KINDS = {
 
 
 def codec_of(bundle: Bundle, engine_of: EngineOf) -> Codec:
-    """The codec of a split model's bundle, its tables loaded.
-
-    Args:
-        bundle: opened.
-        engine_of: returns the engine of a part by its name, for a codec that runs one.
-
-    Raises:
-        BundleError: the model has no codec, or its tables are not those of the manifest.
-    """
+    """The codec of a split model's bundle, its tables loaded; errors as in `open_codec`."""
     spec = bundle.manifest.codec
     if spec is None:
         raise BundleError("%s is a local model: it has no codec" % bundle.manifest.model)
@@ -41,14 +33,11 @@ def codec_of(bundle: Bundle, engine_of: EngineOf) -> Codec:
 
 
 def open_codec(spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> Codec:
-    """The codec that a manifest names.
+    """The codec that a manifest names; BundleError if the tables are not those of the manifest.
 
     Args:
         tables: the paths of its tables, in the manifest's order.
         engine_of: returns the engine of the part that the codec runs on both ends, by its name.
-
-    Raises:
-        BundleError: the tables are not those of the manifest.
     """
     module, name = _KINDS[spec.kind]
     kind = getattr(importlib.import_module(__name__ + "." + module), name)

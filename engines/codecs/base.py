@@ -1,5 +1,7 @@
 """The interface of every codec, and the checks that codecs share."""
 
+import functools
+import zlib
 from typing import Callable, Dict, List, Tuple
 
 import numpy as np
@@ -31,11 +33,7 @@ class Codec:
     drifts = False
 
     def encode(self, tensors: Tensors) -> bytes:
-        """The tensors `takes` as bytes.
-
-        Raises:
-            BitstreamError: they cannot be coded; a latent with NaN, for example.
-        """
+        """The tensors `takes` as bytes; BitstreamError for a latent with NaN, for example."""
         raise NotImplementedError
 
     def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
@@ -55,25 +53,32 @@ class Codec:
         """Whether two machines' decoded tensors are equal except for the rounding of a few values,
         and the difference in words.
         """
-        if [decoded[name].shape for name in self.gives] != [due[name].shape for name in self.gives]:
+        a, b = decoded["latent"], due["latent"]
+        if a.shape != b.shape:
             return False, "latents of another shape"
-        steps = np.concatenate([np.abs(decoded[name] - due[name]).ravel() for name in self.gives])
+        steps = np.rint(np.abs(a - b) / self._step(b))
         differing = int(np.count_nonzero(steps))
         passed = bool(steps.max() < 1.5) and differing <= ROUNDING_SHARE * steps.size
         detail = "rounding differs in %d of %d values of the latent, by at most %.0f"
         return passed, detail % (differing, steps.size, steps.max())
 
-    def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
-        """The bits of a payload by position: one map per stream, or no map if they are unknown.
+    def _step(self, latent: np.ndarray) -> float:
+        """The difference of two neighbouring values that a latent may have."""
+        return 1.0
 
-        Args:
-            payload, input_size: as for `decode`.
+    def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
+        """The bits of a payload by position, all channels together; no map if they are unknown.
 
         Returns:
-            float32 (h, w) each: the bits of all channels at a position of the latent. The positions
-            cover the input evenly.
+            A map per stream, float32 (h, w). The positions cover the input evenly.
         """
         return []
+
+
+def crc(*pieces: bytes) -> bytes:
+    """The CRC-32 of all pieces together, 4 bytes, little endian."""
+    value = functools.reduce(lambda value, piece: zlib.crc32(piece, value), pieces, 0)
+    return (value & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def latent_of(tensors: Tensors, name: str = "latent") -> np.ndarray:
@@ -88,10 +93,9 @@ def latent_of(tensors: Tensors, name: str = "latent") -> np.ndarray:
 
 
 def check_graph(engine: Engine, inputs: Dict[str, int], outputs: Dict[str, int]) -> None:
-    """Check a codec's own graph: names of tensors -> number of dimensions.
+    """Raise BundleError unless a codec's own graph has these tensors: name -> number of dimensions.
 
-    Raises:
-        BundleError: it has other inputs, lacks an output, or a number of dimensions differs.
+    The graph may have other outputs, and no other inputs.
     """
     ports = dict(engine.outputs, **engine.inputs)
     wrong = [
@@ -113,11 +117,7 @@ def check_graph(engine: Engine, inputs: Dict[str, int], outputs: Dict[str, int])
 
 
 def load_tables(spec: CodecSpec, paths: List[str]) -> List[Tables]:
-    """The tables of a codec.
-
-    Raises:
-        BundleError: a file holds no tables, or not those that the manifest names.
-    """
+    """The tables of a codec; BundleError for a file without the manifest's tables."""
     every = []
     for path, entry in zip(paths, spec.tables):
         tables = Tables.load(path, entry.unpacked_bytes)

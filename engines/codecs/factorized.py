@@ -10,7 +10,7 @@ from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, latent_of, l
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
 from splitwatt.engines.rangecoder.container import parse
-from splitwatt.engines.rangecoder.words import LENGTH, WORDS, strings_of
+from splitwatt.engines.rangecoder.graph import LENGTH, WORDS, strings_of
 
 
 class FactorizedCodec(Codec):
@@ -52,11 +52,7 @@ class FactorizedCodec(Codec):
 
 
 def latent_size(payload: bytes, input_size: Tuple[int, int]) -> Tuple[int, int]:
-    """Height and width of a bitstream's latent.
-
-    Raises:
-        BitstreamError: not a bitstream, or its latent is larger than the input.
-    """
+    """Height and width of a bitstream's latent; BitstreamError if it is larger than the input."""
     header = parse(payload)
     size = (header.height, header.width)
     if min(size) < 1 or size[0] > input_size[0] or size[1] > input_size[1]:

@@ -4,21 +4,19 @@ codec-based feature compression; Alvar and Bajic, Choi and Bajic before it).
 Each image's values become (x - min) / max on 0 to 255, as sc2bench's `PILTensorModule` has it. Two
 channels that are left over become two grey images, one alone becomes one.
 
-The payload: 0xF1; channels, height and width as varints; then each image: min and max, float32, the
-length as a varint, the file; and the CRC-32 of all of it, little endian.
+docs/bitstream.md has the payload.
 """
 
 import io
 import struct
-import zlib
-from typing import Iterator, List, Tuple
+from typing import List, Tuple
 
 import numpy as np
 from PIL import Image
 
 from splitwatt.device_configs.errors import BitstreamError
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, latent_of
+from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, crc, latent_of
 from splitwatt.engines.rangecoder.coder import not_codable
 from splitwatt.engines.rangecoder.container import read_varint, varint
 
@@ -52,7 +50,7 @@ class FeatureImageCodec(Codec):
             data = self._saved(planes, low, high)
             parts += [_RANGE.pack(low, high), varint(len(data)), data]
         body = b"".join(parts)
-        return body + _crc(body)
+        return body + crc(body)
 
     def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
         """See `Codec.decode`."""
@@ -61,7 +59,7 @@ class FeatureImageCodec(Codec):
             raise BitstreamError(
                 "the bytes are not feature images", "check that both ends run the same model"
             )
-        if payload[-_CRC_BYTES:] != _crc(body):
+        if payload[-_CRC_BYTES:] != crc(body):
             raise BitstreamError("the feature images are damaged: their CRC does not match", _AGAIN)
         channels, at = read_varint(body, 1)
         height, at = read_varint(body, at)
@@ -111,21 +109,14 @@ class FeatureImageCodec(Codec):
         return stream.getvalue()
 
 
-def groups(channels: int) -> Iterator[Tuple[int, int]]:
+def groups(channels: int) -> List[Tuple[int, int]]:
     """(first channel, channels) of each image."""
     whole = channels // 3 * 3
-    for first in range(0, whole, 3):
-        yield first, 3
-    for first in range(whole, channels):
-        yield first, 1
+    return [(at, 3) for at in range(0, whole, 3)] + [(at, 1) for at in range(whole, channels)]
 
 
 def _opened(data: bytes, count: int, size: Tuple[int, int], low: float, high: float) -> np.ndarray:
-    """float32 (count, H, W) of one file.
-
-    Raises:
-        BitstreamError: it is not an image of that size.
-    """
+    """float32 (count, H, W) of one file; BitstreamError if it is not an image of that size."""
     try:
         with Image.open(io.BytesIO(data), formats=tuple(_FORMATS.values())) as image:
             if image.size != (size[1], size[0]):
@@ -139,7 +130,3 @@ def _opened(data: bytes, count: int, size: Tuple[int, int], low: float, high: fl
     values = planes.astype(np.float32) / np.float32(255)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(values * np.float32(high) + np.float32(low))
-
-
-def _crc(body: bytes) -> bytes:
-    return (zlib.crc32(body) & 0xFFFFFFFF).to_bytes(_CRC_BYTES, "little")

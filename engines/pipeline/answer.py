@@ -1,17 +1,12 @@
 """An answer as bytes and back: small, and safe to read from an untrusted server.
 
-The format, little-endian: `SWA1`, the number of sections (uint8), then for each section its task
-(uint8), its length in bytes (uint32) and its body:
-
-- 1, classification: n (uint16), labels (uint16 each), scores (float32 each);
-- 2, detection: n (uint16), labels (uint16 each), scores (float32 each), boxes (4 float32 each);
-- 3, segmentation: a PNG whose pixels are class ids (a palette image: PNG's filters, made for
-  smooth shades, make class ids larger).
+docs/wire.md has the format. A mask is a palette image, because PNG's filters, made for smooth shades,
+make class ids larger.
 """
 
 import io
 import struct
-from typing import Callable, Dict, Tuple
+from typing import Dict
 
 import numpy as np
 from PIL import Image
@@ -27,33 +22,24 @@ _SECTION = struct.Struct("<BI")
 _COUNT = struct.Struct("<H")
 _LABEL = np.dtype("<u2")
 _FLOAT = np.dtype("<f4")
+_TAGS = {"classification": 1, "detection": 2, "segmentation": 3}
+_TASKS = {tag: task for task, tag in _TAGS.items()}
 Fields = Dict[str, np.ndarray]
 
 
 def pack(answer: Answer) -> bytes:
-    """The bytes of an answer.
-
-    Args:
-        answer: task -> arrays, as `splitwatt.engines.pipeline.postprocess` makes them.
-
-    Raises:
-        SplitwattError: an unknown task, or values outside the format's range.
-    """
+    """The bytes of an answer; SplitwattError for a task or values that the format does not have."""
     sections = []
     for task, fields in answer.items():
-        if task not in _WRITERS:
+        if task not in _TAGS:
             raise SplitwattError("an answer cannot hold the unknown task '%s'" % task)
-        body = _WRITERS[task](fields)
+        body = _write_mask(fields["mask"]) if task == "segmentation" else _write_items(fields)
         sections.append(_SECTION.pack(_TAGS[task], len(body)) + body)
     return MAGIC + bytes([len(sections)]) + b"".join(sections)
 
 
 def unpack(data: bytes) -> Answer:
-    """The answer in bytes that `pack` returned; every count and length is checked first.
-
-    Raises:
-        ServerError: the bytes are not an answer.
-    """
+    """The answer in bytes of `pack`, every count and length checked; ServerError if wrong."""
     data = bytes(data)
     if data[:4] != MAGIC or len(data) < 5:
         raise _nonsense("it does not begin with %s" % MAGIC.decode())
@@ -69,46 +55,20 @@ def unpack(data: bytes) -> Answer:
         task = _TASKS.get(tag)
         if task is None or task in answer:
             raise _nonsense("it has an unknown or a repeated section")
-        answer[task] = _READERS[task](data[at : at + length])
+        body = data[at : at + length]
+        answer[task] = (
+            _read_mask(body) if task == "segmentation" else _read_items(body, task == "detection")
+        )
         at += length
     if at != len(data):
         raise _nonsense("it has bytes after its end")
     return answer
 
 
-def _write_classification(fields: Fields) -> bytes:
-    return _write_items(fields["labels"], fields["scores"])
-
-
-def _read_classification(body: bytes) -> Fields:
-    labels, scores, rest = _read_items(body)
-    if rest:
-        raise _nonsense("its classes have another length than their count says")
-    return {"labels": labels, "scores": scores}
-
-
-def _write_detection(fields: Fields) -> bytes:
-    items = _write_items(fields["labels"], fields["scores"])
-    boxes = fields["boxes"]
-    if boxes.shape != (len(fields["labels"]), 4):
-        raise SplitwattError("an answer's boxes must be (n, 4), not %s" % (boxes.shape,))
-    return items + boxes.astype(_FLOAT).tobytes()
-
-
-def _read_detection(body: bytes) -> Fields:
-    labels, scores, rest = _read_items(body)
-    if len(rest) != 4 * _FLOAT.itemsize * len(labels):
-        raise _nonsense("its boxes have another length than their count says")
-    return {"boxes": _floats(rest).reshape(-1, 4), "labels": labels, "scores": scores}
-
-
-def _write_segmentation(fields: Fields) -> bytes:
-    mask = fields["mask"]
+def _write_mask(mask: np.ndarray) -> bytes:
     if mask.dtype != np.uint8 or mask.ndim != 2 or not mask.size:
         raise SplitwattError("an answer's mask must be uint8 (h, w)")
-    image = Image.frombytes(
-        "P", (mask.shape[1], mask.shape[0]), np.ascontiguousarray(mask).tobytes()
-    )
+    image = Image.frombytes("P", (mask.shape[1], mask.shape[0]), mask.tobytes())
     shades = range(int(mask.max()) + 1)
     image.putpalette([shade for shade in shades for _ in range(3)])
     stream = io.BytesIO()
@@ -116,7 +76,7 @@ def _write_segmentation(fields: Fields) -> bytes:
     return stream.getvalue()
 
 
-def _read_segmentation(body: bytes) -> Fields:
+def _read_mask(body: bytes) -> Fields:
     try:
         with Image.open(io.BytesIO(body), formats=["PNG"]) as image:
             if image.mode not in ("P", "L") or image.width * image.height > MAX_INPUT_PIXELS:
@@ -129,48 +89,35 @@ def _read_segmentation(body: bytes) -> Fields:
         raise _nonsense("its mask is not a PNG (%s)" % type(error).__name__)
 
 
-def _write_items(labels: np.ndarray, scores: np.ndarray) -> bytes:
+def _write_items(fields: Fields) -> bytes:
+    """Classes, or boxes where `fields` has some."""
+    labels, scores = fields["labels"], fields["scores"]
     if labels.ndim != 1 or labels.shape != scores.shape or len(labels) > MAX_ITEMS:
         raise SplitwattError("an answer's labels and scores must be (n,), n at most %d" % MAX_ITEMS)
     if labels.size and (labels.min() < 0 or labels.max() > 0xFFFF):
         raise SplitwattError("an answer's labels must be class ids from 0 to 65535")
-    return (
-        _COUNT.pack(len(labels)) + labels.astype(_LABEL).tobytes() + scores.astype(_FLOAT).tobytes()
-    )
+    boxes = fields.get("boxes", np.zeros((len(labels), 0)))
+    if "boxes" in fields and boxes.shape != (len(labels), 4):
+        raise SplitwattError("an answer's boxes must be (n, 4), not %s" % (boxes.shape,))
+    floats = scores.astype(_FLOAT).tobytes() + boxes.astype(_FLOAT).tobytes()
+    return _COUNT.pack(len(labels)) + labels.astype(_LABEL).tobytes() + floats
 
 
-def _read_items(body: bytes) -> Tuple[np.ndarray, np.ndarray, bytes]:
+def _read_items(body: bytes, boxes: bool) -> Fields:
     if len(body) < _COUNT.size:
         raise _nonsense("a section of it is empty")
     count = _COUNT.unpack_from(body)[0]
-    labels_end = _COUNT.size + count * _LABEL.itemsize
-    scores_end = labels_end + count * _FLOAT.itemsize
-    if scores_end > len(body):
-        raise _nonsense("a section is shorter than its count says")
-    labels = np.frombuffer(body[_COUNT.size : labels_end], _LABEL).astype(np.int32)
-    return labels, _floats(body[labels_end:scores_end]), body[scores_end:]
-
-
-def _floats(data: bytes) -> np.ndarray:
-    values = np.frombuffer(data, _FLOAT).astype(np.float32)
+    floats = count * (5 if boxes else 1)
+    at = _COUNT.size + count * _LABEL.itemsize
+    if len(body) != at + floats * _FLOAT.itemsize:
+        raise _nonsense("a section has another length than its count says")
+    labels = np.frombuffer(body[_COUNT.size : at], _LABEL).astype(np.int32)
+    values = np.frombuffer(body[at:], _FLOAT).astype(np.float32)
     if not np.isfinite(values).all():
         raise _nonsense("it holds a number that is not finite")
-    return values
+    fields = {"labels": labels, "scores": values[:count]}
+    return dict({"boxes": values[count:].reshape(-1, 4)}, **fields) if boxes else fields
 
 
 def _nonsense(what: str) -> ServerError:
     return ServerError("the server's answer cannot be read: %s" % what)
-
-
-_TAGS = {"classification": 1, "detection": 2, "segmentation": 3}
-_TASKS = {tag: task for task, tag in _TAGS.items()}
-_WRITERS: Dict[str, Callable[[Fields], bytes]] = {
-    "classification": _write_classification,
-    "detection": _write_detection,
-    "segmentation": _write_segmentation,
-}
-_READERS: Dict[str, Callable[[bytes], Fields]] = {
-    "classification": _read_classification,
-    "detection": _read_detection,
-    "segmentation": _read_segmentation,
-}

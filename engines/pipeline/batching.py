@@ -4,32 +4,30 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.pipeline.chain import Tensors
-from splitwatt.engines.pipeline.pipeline import ServerPipeline, _inputs
-from splitwatt.engines.pipeline.postprocess import Answer, Sizes
-from splitwatt.engines.pipeline.stages import Laps
+from splitwatt.engines.pipeline.pipeline import ServerPipeline
+from splitwatt.engines.pipeline.postprocess import Answer
 
 Outcome = tuple[Answer, dict[str, float]]
 
 
-class _Item(NamedTuple):
-    """A request being run: its place among the others, its tensors so far, its stages."""
+class _Item:
+    """A request being run: its tensors so far, its stages, and in the end its answer or its error."""
 
-    place: int
-    sizes: Sizes
-    tensors: Tensors
-    stages: dict[str, float]
-
-    def spent(self, stage: str, seconds: float) -> None:
-        self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+    def __init__(self, payload: bytes, sizes: Any) -> None:
+        self.payload, self.sizes = payload, sizes
+        self.tensors: Tensors = {}
+        self.stages: dict[str, float] = {}
+        self.outcome: Any = None
 
 
 class BatchPipeline(ServerPipeline):
@@ -42,55 +40,44 @@ class BatchPipeline(ServerPipeline):
         stage of such a part is the whole batch's time for each request, because each has waited that
         long.
         """
-        if len(requests) == 1:
-            return [self._alone(*requests[0])]
-        results: list[Any] = [None] * len(requests)
+        items = [_Item(*request) for request in requests]
         groups: dict[Any, list[_Item]] = {}
-        for place, (payload, sizes) in enumerate(requests):
-            laps = Laps()
-            try:
-                checked = self.read_sizes(sizes)
-                tensors = self.decode(payload, checked)
-            except SplitwattError as error:
-                results[place] = error
-                continue
-            key = tuple((name, array.shape) for name, array in sorted(tensors.items()))
-            laps.lap("decode")
-            item = _Item(place, checked, {**_inputs(checked), **tensors}, laps.stages)
-            groups.setdefault(key, []).append(item)
-        for items in groups.values():
-            self._run_group(items, results)
-        return results
-
-    def _alone(self, payload: bytes, sizes: Any) -> Outcome | SplitwattError:
-        try:
-            return self.run(payload, sizes)
-        except SplitwattError as error:
-            return error
-
-    def _run_group(self, items: list[_Item], results: list[Any]) -> None:
-        try:
-            for part, engine in self._chain:
-                stage = part.name.split(".")[0]
-                together = len(items) > 1 and takes_batch(engine)
-                for those in [items] if together else [[item] for item in items]:
-                    start = time.perf_counter()
-                    _run(engine, those)
-                    seconds = time.perf_counter() - start
-                    for item in those:
-                        item.spent(stage, seconds)
-        except SplitwattError as error:
-            for item in items:
-                results[item.place] = error
-            return
         for item in items:
-            start = time.perf_counter()
-            try:
-                answer = self._answer(item.tensors, item.sizes)
-                item.spent("postprocess", time.perf_counter() - start)
-                results[item.place] = (answer, item.stages)
-            except SplitwattError as error:
-                results[item.place] = error
+            _timed([item], "decode", self._decode)
+            key = tuple((name, array.shape) for name, array in sorted(item.tensors.items()))
+            groups.setdefault(key, []).append(item)
+        for group in groups.values():
+            for part, engine in self._chain:
+                together = len(group) > 1 and takes_batch(engine)
+                for those in [group] if together else [[item] for item in group]:
+                    _timed(those, part.name.split(".")[0], functools.partial(_run, engine))
+            for item in group:
+                _timed([item], "postprocess", self._finish)
+        return [item.outcome for item in items]
+
+    def _decode(self, items: list[_Item]) -> None:
+        for item in items:
+            item.tensors = self.decode(item.payload, item.sizes)
+
+    def _finish(self, items: list[_Item]) -> None:
+        for item in items:
+            item.outcome = (self._answer(item.tensors), item.stages)
+
+
+def _timed(items: list[_Item], stage: str, call: Callable[[list[_Item]], None]) -> None:
+    """Run a stage of those requests that have not failed; its time, or its error, is each one's."""
+    items = [item for item in items if item.outcome is None]
+    if not items:
+        return
+    start = time.perf_counter()
+    try:
+        call(items)
+    except SplitwattError as error:
+        for item in items:
+            item.outcome = error
+    seconds = time.perf_counter() - start
+    for item in items:
+        item.stages[stage] = item.stages.get(stage, 0.0) + seconds
 
 
 def takes_batch(engine: Engine) -> bool:

@@ -14,19 +14,15 @@ def tells_bits(codec: Codec) -> bool:
 
 
 def bits_per_pixel(codec: Codec, payload: bytes, sizes: np.ndarray) -> Optional[np.ndarray]:
-    """The bits of each pixel of a payload's image.
+    """The bits of each pixel of a payload's image, without padding; BitstreamError if invalid.
 
     Args:
         codec: the codec that encoded it.
-        payload: its bytes.
         sizes: int32 (6,), see `splitwatt.engines.pipeline.pipeline.Request`.
 
     Returns:
-        float32 (h, w), the bits of each pixel of the input without padding; None if the codec does
-        not know them. Their sum is the payload without its header and without the padding's bits.
-
-    Raises:
-        BitstreamError: invalid bytes or sizes.
+        float32 (h, w); None if the codec does not know them. Their sum is the payload without its
+        header and without the padding's bits.
     """
     checked = read_sizes(sizes)
     height, width = checked.input

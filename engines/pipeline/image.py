@@ -16,6 +16,7 @@ from splitwatt.device_configs.errors import ImageError, UsageError
 from splitwatt.device_configs.files import read_bounded
 
 Size = Tuple[int, int]  # (height, width)
+Source = Union[str, bytes, "os.PathLike[str]"]
 MAX_PIXELS = 100 * 1000 * 1000
 # Of a file: so many pixels of three colours of 16 bits, not compressed.
 MAX_FILE_BYTES = 6 * MAX_PIXELS + (1 << 20)
@@ -47,9 +48,7 @@ _JPEG2000_BITS = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)
 _PNM_HEADER = re.compile(rb"^P[2356](?:\s|#[^\n]*\n)+(?:\d+(?:\s|#[^\n]*\n)+){2}(\d{1,5})\s")
 
 
-def decode_image(
-    source: Union[str, bytes, "os.PathLike[str]"], exif_rotation: bool = True
-) -> np.ndarray:
+def decode_image(source: Source, exif_rotation: bool = True) -> np.ndarray:
     """Decode an image file. docs/formats.md lists what becomes of each kind of pixels.
 
     Args:
@@ -64,35 +63,24 @@ def decode_image(
         ImageError: no such file, not an image, damaged, of unknown range, or beyond 100 megapixels
             or 601 MB.
     """
-    return _decode(source, exif_rotation, None)[0]
+    return decode_reduced(source, None, exif_rotation)[0]
 
 
 def decode_reduced(
-    source: Union[str, bytes, "os.PathLike[str]"], needed: Callable[[Size], Size]
+    source: Source, needed: Optional[Callable[[Size], Size]], exif_rotation: bool = True
 ) -> Tuple[np.ndarray, Size]:
     """Decode an image file, a JPEG at 1/2, 1/4 or 1/8 of its size where that is large enough.
 
     The JPEG library's own scaling: it computes fewer pixels, and they differ from those that resizing
-    the whole image gives.
+    the whole image gives. Source, pixels and errors are those of `decode_image`.
 
     Args:
-        source: a path, or the file's bytes.
-        needed: the least (height, width) for an image of (height, width), both upright.
+        needed: the least (height, width) for an image of (height, width), both upright; it may raise
+            ImageError. None: the whole image.
 
     Returns:
-        uint8 (h, w, 3) as `decode_image`'s, and the (height, width) of the image in the file, upright.
-
-    Raises:
-        ImageError: as `decode_image`, or what `needed` raises.
+        The pixels, and the (height, width) of the image in the file, upright.
     """
-    return _decode(source, True, needed)
-
-
-def _decode(
-    source: Union[str, bytes, "os.PathLike[str]"],
-    exif_rotation: bool,
-    needed: Optional[Callable[[Size], Size]],
-) -> Tuple[np.ndarray, Size]:
     name = "the image" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else read_bounded(name, MAX_FILE_BYTES, ImageError)
     if not data:
@@ -145,11 +133,7 @@ def image_names(folder: str) -> List[str]:
 
 
 def list_images(folder: str) -> List[str]:
-    """Paths of a folder's images, in the order of their names.
-
-    Raises:
-        UsageError: no such folder, or no image in it.
-    """
+    """Paths of a folder's images, in the order of their names; UsageError if there is none."""
     if not os.path.isdir(folder):
         raise UsageError("there is no folder of images %s" % folder)
     paths = [os.path.join(folder, name) for name in image_names(folder)]
@@ -183,8 +167,7 @@ def _rgb(image: Image.Image, white: Tuple[int, bool], orientation: int) -> np.nd
 def _white(image: Image.Image, data: bytes, name: str) -> Tuple[int, bool]:
     """The value of white before scaling to 8 bits, and whether 0 is white instead.
 
-    Raises:
-        ImageError: the file does not say which value is white.
+    ImageError where the file does not say.
     """
     tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     if image.mode == "LAB":

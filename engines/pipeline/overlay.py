@@ -24,16 +24,11 @@ _BEYOND_PX, _FARTHEST_PX = 100.0, 100000.0
 def overlay(
     rgb: np.ndarray, answer: Answer, heads: Mapping[str, Head], min_score: float
 ) -> Image.Image:
-    """Draw an answer.
+    """A photograph, uint8 (H, W, 3), as an RGB picture with its answer drawn on it.
 
     Args:
-        rgb: the photograph, uint8 (H, W, 3).
-        answer: of it.
         heads: the manifest's `postprocess`, for the classes' names.
         min_score: boxes below it are left out.
-
-    Returns:
-        An RGB picture of the photograph's size.
     """
     if "segmentation" in answer:
         rgb = _tinted(rgb, answer["segmentation"]["mask"])
@@ -87,13 +82,7 @@ def _draw_boxes(
     min_score: float,
     font: ImageFont.FreeTypeFont,
 ) -> None:
-    rows = list(
-        zip(
-            detections["boxes"].tolist(),
-            detections["labels"].tolist(),
-            detections["scores"].tolist(),
-        )
-    )
+    rows = list(zip(*(detections[name].tolist() for name in ("boxes", "labels", "scores"))))
     for box, label, score in reversed(rows):  # the best is drawn last, on top
         if score >= min_score and box[0] <= box[2] and box[1] <= box[3]:
             box = [min(max(value, -_BEYOND_PX), _FARTHEST_PX) for value in box]

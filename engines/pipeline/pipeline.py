@@ -9,15 +9,13 @@ from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError
-from splitwatt.engines.backends.base import fits
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing, fits
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.engines.codecs.base import Codec
-from splitwatt.engines.pipeline.chain import PartsPipeline, Step, Tensors
+from splitwatt.engines.pipeline.chain import SIZES, PartsPipeline, Step, Tensors, run_steps
 from splitwatt.engines.pipeline.postprocess import Answer, Sizes
 from splitwatt.engines.pipeline.preprocess import MAX_INPUT_PIXELS, max_input_pixels, preprocess
-from splitwatt.engines.pipeline.stages import Laps
 
 Stages = Dict[str, float]
 
@@ -35,41 +33,37 @@ class Request(NamedTuple):
 
 
 class _ImagePipeline(PartsPipeline):
-    """The board's end, which takes an image."""
-
     placement = "board"
 
-    def _prepared(self, rgb: np.ndarray, size: Optional[Tuple[int, int]]) -> Tuple[Tensors, Sizes]:
-        prepared = preprocess(rgb, self.bundle.manifest.preprocess, size)
-        sizes = Sizes(prepared.image_size, prepared.valid_size, prepared.input_size)
-        return dict(_inputs(sizes), image=prepared.tensor), sizes
+    def steps(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> List[Step]:
+        """The stages of an image, each as a call that can be repeated alone; errors as in `run`."""
+        steps = self._steps(rgb, size, {})
+        run_steps(steps)
+        return steps
+
+    def _steps(
+        self, rgb: np.ndarray, size: Optional[Tuple[int, int]], tensors: Tensors
+    ) -> List[Step]:
+        def prepare() -> None:
+            made = preprocess(rgb, self.bundle.manifest.preprocess, size)
+            tensors.update(_inputs(Sizes(made.image_size, made.valid_size, made.input_size)))
+            tensors["image"] = made.tensor
+
+        encode: Step = ("encode", lambda: self.codec.encode(tensors))
+        rest = [*self._part_steps(tensors), encode] if self.split else self._to_answer(tensors)
+        return [("preprocess", prepare), *rest]
 
 
 class LocalPipeline(_ImagePipeline):
     """Local computing: the whole model on the board. Arguments as for `PartsPipeline`."""
 
-    split = False
-
     def run(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> Tuple[Answer, Stages]:
         """The answer for a uint8 (H, W, 3) image, and the stages preprocess, model, postprocess.
 
-        Raises:
-            ImageError, EngineError: see `splitwatt.engines.pipeline.preprocess`, `splitwatt.engines.backends.base`.
+        `size` is the (height, width) of the image in its file, where `rgb` is smaller. Raises what
+        `preprocess` and `Engine.run` raise.
         """
-        laps = Laps()
-        tensors, sizes = self._prepared(rgb, size)
-        laps.lap("preprocess")
-        self._run_parts(tensors, laps)
-        answer = self._answer(tensors, sizes)
-        laps.lap("postprocess")
-        return answer, laps.stages
-
-    def steps(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> List[Step]:
-        """The stages of an image, each as a call that can be repeated alone; errors as in `run`."""
-        tensors, sizes = self._prepared(rgb, size)
-        before: Step = ("preprocess", lambda: self._prepared(rgb, size))
-        after: Step = ("postprocess", lambda: self._answer(tensors, sizes))
-        return [before, *self._part_steps(tensors), after]
+        return run_steps(self._steps(rgb, size, {}))
 
 
 class BoardPipeline(_ImagePipeline):
@@ -80,25 +74,12 @@ class BoardPipeline(_ImagePipeline):
     def run(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> Request:
         """The request for a uint8 (H, W, 3) image; its stages: preprocess, encoder, encode.
 
-        Raises:
-            ImageError, EngineError, BitstreamError: see `splitwatt.engines.pipeline.preprocess`,
-                `splitwatt.engines.backends.base`, `splitwatt.engines.codecs.base`.
+        As a local model's; and BitstreamError where the codec cannot code what the encoder made.
         """
-        laps = Laps()
-        tensors, sizes = self._prepared(rgb, size)
-        laps.lap("preprocess")
-        self._run_parts(tensors, laps)
-        payload = self.codec.encode(tensors)
-        packed = np.array(sizes.image + sizes.valid + sizes.input, np.int32)
-        laps.lap("encode")
-        return Request(payload, packed, laps.stages)
-
-    def steps(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> List[Step]:
-        """The stages of an image, each as a call that can be repeated alone; errors as in `run`."""
-        tensors, _ = self._prepared(rgb, size)
-        before: Step = ("preprocess", lambda: self._prepared(rgb, size))
-        after: Step = ("encode", lambda: self.codec.encode(tensors))
-        return [before, *self._part_steps(tensors), after]
+        tensors: Tensors = {}
+        payload, stages = run_steps(self._steps(rgb, size, tensors))
+        sizes = np.concatenate([tensors[name] for name in SIZES]).astype(np.int32)
+        return Request(payload, sizes, stages)
 
 
 class ServerPipeline(PartsPipeline):
@@ -119,19 +100,14 @@ class ServerPipeline(PartsPipeline):
         Raises:
             BitstreamError: invalid bytes or sizes. EngineError: a part failed.
         """
-        laps = Laps()
-        checked = self.read_sizes(sizes)
-        decoded = self.decode(payload, checked)
-        laps.lap("decode")
-        return self._finish(decoded, checked, laps), laps.stages
+        tensors: Tensors = {}
+        decode: Step = ("decode", lambda: tensors.update(self.decode(payload, sizes)))
+        return run_steps([decode, *self._to_answer(tensors)])
 
-    def decode(self, payload: bytes, sizes: Sizes) -> Tensors:
-        """The tensors that the codec decodes from untrusted bytes, checked against the parts' inputs.
-
-        Raises:
-            BitstreamError: the bytes are invalid, or from another model.
-        """
-        decoded = self.codec.decode(payload, sizes.input)
+    def decode(self, payload: bytes, sizes: np.ndarray) -> Tensors:
+        """The first part's tensors, from an untrusted request; BitstreamError if they do not fit."""
+        checked = read_sizes(sizes, self.bundle.manifest.preprocess)
+        decoded = self.codec.decode(payload, checked.input)
         left = dict(decoded)
         for part, engine in self._chain:
             for name in [name for name in engine.inputs if name in left]:
@@ -143,22 +119,12 @@ class ServerPipeline(PartsPipeline):
                     )
             for name in engine.outputs:
                 left.pop(name, None)
-        return decoded
-
-    def read_sizes(self, sizes: np.ndarray) -> Sizes:
-        """A request's sizes from anywhere, checked; errors as in the function `read_sizes`."""
-        return read_sizes(sizes, self.bundle.manifest.preprocess)
+        return dict(_inputs(checked), **decoded)
 
     def run_decoded(self, decoded: Tensors, sizes: np.ndarray) -> Answer:
         """The answer for tensors that another machine decoded from a request with these sizes."""
-        return self._finish(decoded, self.read_sizes(sizes), Laps())
-
-    def _finish(self, decoded: Tensors, sizes: Sizes, laps: Laps) -> Answer:
-        tensors = _inputs(sizes)
-        tensors.update(decoded)
-        self._run_parts(tensors, laps)
-        answer = self._answer(tensors, sizes)
-        laps.lap("postprocess")
+        checked = read_sizes(sizes, self.bundle.manifest.preprocess)
+        answer: Answer = run_steps(self._to_answer(dict(_inputs(checked), **decoded)))[0]
         return answer
 
 
@@ -245,7 +211,6 @@ def read_sizes(sizes: np.ndarray, spec: Optional[Preprocess] = None) -> Sizes:
     """The six numbers of a request, which may come from anywhere, checked.
 
     Args:
-        sizes: the request's.
         spec: the manifest's preprocessing, which limits the input's size; None for an own request.
 
     Raises:
@@ -264,8 +229,4 @@ def read_sizes(sizes: np.ndarray, spec: Optional[Preprocess] = None) -> Sizes:
 
 
 def _inputs(sizes: Sizes) -> Tensors:
-    """The inputs that parts may have besides an image and the outputs of other parts."""
-    return {
-        "valid_size": np.array(sizes.valid, np.int64),
-        "input_size": np.array(sizes.input, np.int64),
-    }
+    return {name: np.array(size, np.int64) for name, size in zip(SIZES, sizes)}

@@ -36,11 +36,7 @@ class Sizes(NamedTuple):
 
 
 def classification(tensors: Mapping[str, np.ndarray], head: Head) -> Dict[str, np.ndarray]:
-    """The `top_k` most likely classes.
-
-    Args:
-        tensors: `logits` float32 (1, classes).
-        head: the manifest's.
+    """The `top_k` most likely classes of `logits`, float32 (1, classes).
 
     Returns:
         `labels` int32 (k,) and `scores` float32 (k,): softmax probabilities, the largest first,
@@ -60,8 +56,6 @@ def detection(tensors: Mapping[str, np.ndarray], head: Head, sizes: Sizes) -> Di
     Args:
         tensors: `boxes` float32 (n, 4) as x1, y1, x2, y2 in the input's pixels, `labels` (n,),
             `scores` float32 (n,).
-        head: the manifest's.
-        sizes: of the image.
 
     Returns:
         `boxes` float32 (m, 4) in the image's pixels and inside it, `labels` int32 (m,), `scores`
@@ -88,17 +82,10 @@ def detection(tensors: Mapping[str, np.ndarray], head: Head, sizes: Sizes) -> Di
 
 
 def segmentation(tensors: Mapping[str, np.ndarray], sizes: Sizes) -> Dict[str, np.ndarray]:
-    """The class of each pixel, without the padding.
+    """The class of each pixel, uint8 (h, w) at the network's resolution, without the padding.
 
     Args:
-        tensors: `mask` int32 (1, H, W), class ids.
-        sizes: of the image.
-
-    Returns:
-        `mask` uint8 (h, w) at the network's resolution.
-
-    Raises:
-        EngineError: a value is not a class id from 0 to 255.
+        tensors: `mask` int32 (1, H, W), class ids; EngineError if one is not from 0 to 255.
     """
     height, width = sizes.valid
     mask = tensors["mask"][0, :height, :width]
@@ -110,11 +97,7 @@ def segmentation(tensors: Mapping[str, np.ndarray], sizes: Sizes) -> Dict[str, n
 def answer_of(
     task: str, tensors: Mapping[str, np.ndarray], head: Head, sizes: Sizes
 ) -> Dict[str, np.ndarray]:
-    """The answer of one task from its head's tensors.
-
-    Raises:
-        EngineError: a tensor has another shape than its task's, or values that are no answer.
-    """
+    """The answer of one task from its head's tensors; EngineError if they are not of its form."""
     for name in TENSORS[task]:
         array, due = tensors[name], _SHAPES[name]
         sides = [None if want is None else side for want, side in zip(due, array.shape)]

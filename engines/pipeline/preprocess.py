@@ -7,7 +7,6 @@ All filters give what torchvision gives (tests hold them side by side), with Num
   `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`, not antialiased.
 """
 
-import functools
 import math
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -18,8 +17,6 @@ from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.bundle.manifest import Preprocess, Resize
 
 Size = Tuple[int, int]
-# Of each output pixel along an axis: the source's pixels, and their weights.
-_Taps = Tuple[np.ndarray, np.ndarray]
 
 # Of any graph's input (8K UHD fits), and of one whose longer side the preprocessing leaves open: they
 # bound the memory that a bundle or an image can ask for.
@@ -27,8 +24,6 @@ MAX_INPUT_PIXELS = 1 << 25
 _MAX_OPEN_PIXELS = 1 << 22
 
 _STRIP_PIXELS = 1 << 15
-# Fractional bits of Pillow's weights.
-_BITS = 22
 
 
 class Preprocessed(NamedTuple):
@@ -149,13 +144,12 @@ def _resized(image: Size, resize: Resize) -> Size:
 def _pillow(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) -> None:
     """Resize with Pillow, crop, then normalise into `target` (3, h, w)."""
     (top, left), (height, width) = sizes.crop_at, sizes.valid
-    cubic = spec.resize.filter == "pillow-bicubic"
-    if spec.crop and sizes.resized[0] * sizes.resized[1] > _MAX_OPEN_PIXELS:
-        rgb = _resampled_crop(rgb, sizes, cubic)
+    resample: int = getattr(Image, spec.resize.filter[len("pillow-") :].upper())
+    if sizes.resized[0] * sizes.resized[1] > MAX_INPUT_PIXELS:
+        rgb = _resampled_crop(rgb, sizes, resample)
     else:
         if sizes.resized != sizes.image:
             image = Image.fromarray(np.ascontiguousarray(rgb))
-            resample = Image.BICUBIC if cubic else Image.BILINEAR  # type: ignore[attr-defined]
             rgb = np.asarray(image.resize(sizes.resized[::-1], resample))
         rgb = rgb[top : top + height, left : left + width]
     # torchvision's operations in their order, each of them in the graph's own input.
@@ -166,72 +160,22 @@ def _pillow(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) 
         plane /= np.float32(spec.std[channel])
 
 
-def _resampled_crop(rgb: np.ndarray, sizes: Plan, cubic: bool) -> np.ndarray:
+def _resampled_crop(rgb: np.ndarray, sizes: Plan, resample: int) -> np.ndarray:
     """The crop of Pillow's resized image, uint8 (h, w, 3), without the rest of that image.
 
-    A narrow image whose shorter side is made larger has a longer side of a million pixels. These are
-    Pillow's own sums: one axis after the other, in integers of 22 fractional bits, rounded to 8 bits.
+    A narrow image whose shorter side is made larger has a longer side of a million pixels.
     """
-    rows = _weights(sizes.image[0], sizes.resized[0], sizes.crop_at[0], sizes.valid[0], cubic)
-    columns = _weights(sizes.image[1], sizes.resized[1], sizes.crop_at[1], sizes.valid[1], cubic)
-    top, left = int(rows[0].min()), int(columns[0].min())
-    rgb = rgb[top : int(rows[0].max()) + 1, left : int(columns[0].max()) + 1]
-    rows, columns = (rows[0] - top, rows[1]), (columns[0] - left, columns[1])
-    return _both_axes(rgb, rows, columns, _rows_first(sizes.image, sizes.resized))
-
-
-def _both_axes(rgb: np.ndarray, rows: _Taps, columns: _Taps, rows_first: bool) -> np.ndarray:
-    if rows_first:
-        rgb = _weighted_sum(rgb, *rows)
-    rgb = _weighted_sum(rgb.transpose(1, 0, 2), *columns).transpose(1, 0, 2)
-    return rgb if rows_first else _weighted_sum(rgb, *rows)
-
-
-def _rows_first(image: Size, resized: Size) -> bool:
-    """Whether Pillow resizes the rows before the columns, which newer versions do where it saves work."""
-    fewer_rows, fewer_columns = image[0] - resized[0], image[1] - resized[1]
-    return fewer_rows > 0 and fewer_rows > 2 * fewer_columns and _pillow_chooses()
-
-
-@functools.lru_cache(maxsize=1)
-def _pillow_chooses() -> bool:
-    """Whether this Pillow chooses the order of the axes: a small image shows it."""
-    rgb = np.random.RandomState(0).randint(0, 256, (60, 12, 3)).astype(np.uint8)
-    made = np.asarray(Image.fromarray(rgb).resize((9, 20), Image.BILINEAR))  # type: ignore[attr-defined]
-    rows, columns = _weights(60, 20, 0, 20, False), _weights(12, 9, 0, 9, False)
-    return bool(np.array_equal(made, _both_axes(rgb, rows, columns, True)))
-
-
-def _weights(source: int, resized: int, start: int, count: int, cubic: bool) -> _Taps:
-    """For `count` pixels from `start` of an axis: the source's pixels and their weights * 2^22.
-
-    Both int64 (count, taps), as Pillow's `precompute_coeffs` makes them.
-    """
-    scale = source / resized
-    stretch = max(scale, 1.0)
-    support = (2.0 if cubic else 1.0) * stretch
-    centre = (np.arange(start, start + count) + 0.5) * scale
-    low = np.maximum((centre - support + 0.5).astype(np.int64), 0)
-    high = np.minimum((centre + support + 0.5).astype(np.int64), source)
-    at = low[:, None] + np.arange(int((high - low).max()))
-    x = np.abs((at - centre[:, None] + 0.5) / stretch)
-    if cubic:
-        near, far = ((1.5 * x) - 2.5) * x * x + 1, (((-0.5 * x) + 2.5) * x - 4) * x + 2
-        weight = np.where(x < 1, near, np.where(x < 2, far, 0.0))
-    else:
-        weight = np.maximum(1 - x, 0)
-    weight = np.where(at < high[:, None], weight, 0.0)
-    weight /= weight.sum(axis=1, keepdims=True)
-    fixed = np.trunc(weight * (1 << _BITS) + np.where(weight < 0, -0.5, 0.5)).astype(np.int64)
-    return np.minimum(at, source - 1), fixed
-
-
-def _weighted_sum(pixels: np.ndarray, at: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """uint8 (n, ...) from uint8 (source, ...): of each output the weighted sum of its pixels."""
-    total = np.full((len(at),) + pixels.shape[1:], 1 << (_BITS - 1), np.int64)
-    for tap in range(at.shape[1]):
-        total += pixels[at[:, tap]] * weight[:, tap, None, None]
-    return np.clip(total >> _BITS, 0, 255).astype(np.uint8)
+    cuts, box = [], []
+    for axis in (1, 0):
+        side, scale = rgb.shape[axis], sizes.image[axis] / sizes.resized[axis]
+        start, length = sizes.crop_at[axis] * scale, sizes.valid[axis] * scale
+        reach = math.ceil(2 * max(scale, 1)) + 1  # how far Pillow's filters look
+        first, last = max(0, int(start) - reach), min(side, math.ceil(start + length) + reach)
+        cuts.append(slice(first, last))
+        box.append((start - first, min(start + length, last) - first))
+    part = Image.fromarray(np.ascontiguousarray(rgb[cuts[1], cuts[0]]))
+    (left, right), (top, bottom) = box
+    return np.asarray(part.resize(sizes.valid[::-1], resample, box=(left, top, right, bottom)))
 
 
 def _interpolate(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) -> None:

@@ -1,18 +1,26 @@
 """The range coder inside an ONNX graph, as the TensorRT plugin's node.
 
-# board: no
 The output `latent` is replaced by two: `words` (INT32 [N, M]) and `length` (INT32 [N]). Only TensorRT
 with the plugin can run such a graph; the bundle's other graph, without the coder, runs anywhere.
 """
 
-from typing import Any
+from typing import Any, Dict, List
 
-from splitwatt.device_configs.errors import ExportError
+import numpy as np
+
+from splitwatt.device_configs.errors import BitstreamError, ExportError
 from splitwatt.engines.rangecoder.tables import Tables
-from splitwatt.engines.rangecoder.words import ENCODER_NODE, LENGTH, WORDS, WORDS_COUNT
+
+# The operators, as graphs and the TensorRT plugin name them.
+ENCODER_NODE, DECODER_NODE = "SplitRangeEncode", "SplitRangeDecode"
+# The output that the encoder's node replaces, and the node's own outputs.
+LATENT = "latent"
+WORDS, LENGTH = "words", "length"
+# A third output of a packing node, inside the graph: the number of words in a row of `words`.
+WORDS_COUNT = "words_count"
 
 
-def node_attributes(tables: Tables) -> dict[str, Any]:
+def node_attributes(tables: Tables) -> Dict[str, Any]:
     """The attributes of either node: the plugin's fields."""
     return {
         "plugin_version": "1",
@@ -61,3 +69,29 @@ def append_encoder(model: Any, tables: Tables, packed: bool, latent: str = "late
     del model.graph.output[:]
     model.graph.output.extend(kept)
     return model
+
+
+def strings_of(words: np.ndarray, length: np.ndarray) -> List[bytes]:
+    """The strings in the node's two outputs.
+
+    Args:
+        words: int32 (N, M), little-endian words.
+        length: int32 (N,), the bytes of each string; -1 for a latent that could not be coded.
+
+    Raises:
+        BitstreamError: a latent could not be coded, or a length is impossible.
+    """
+    strings = []
+    for row, size in zip(words, length.tolist()):
+        if size < 0:
+            raise BitstreamError(
+                "the latent holds NaN, infinity or too many symbols outside its tables",
+                "look at the encoder and its input, or fit the tables to your images",
+            )
+        if size > 4 * len(row):
+            raise BitstreamError(
+                "the engine states %d bytes and returned %d" % (size, 4 * len(row)),
+                "build the engines again with splitwatt build",
+            )
+        strings.append(row.astype("<i4", copy=False).tobytes()[:size])
+    return strings

@@ -1,71 +1,46 @@
 """TensorRT's messages while it works, and the one sentence that they become where it fails."""
 
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
+KEEP = 40
 _NO_RUNNER = ("has no runners", "could not find any implementation")
 _NO_KERNEL = "TensorRT has no kernel for an operator"
 # A part of TensorRT's message, lower case -> (what is wrong, what to do).
 _KNOWN = (
-    (
-        ("out of memory", "outofmemory", "insufficient memory", "cuda failure: 2",
-         "memory allocation"),
-        "there is not enough memory",
-        "close other programs, add swap (see docs/board-guide.md), or lower --workspace-mb",
-    ),
-    (
-        ("different version of tensorrt", "version tag does not match", "serialization assertion",
-         "magictag", "magic tag"),
-        "the engine is of another TensorRT",
-        "run splitwatt build again on this machine",
-    ),
-    (
-        ("different devices", "compute capability", "generated on a different",
-         "incompatible device"),
-        "the engine is of another GPU",
-        "run splitwatt build on this machine",
-    ),
-    (
-        ("plugin not found", "no importer registered", "getplugincreator could not find",
-         "failed to find plugin", "unsupported operator"),
-        "TensorRT knows an operator neither itself nor from a plugin",
-        "build the plugin library (splitwatt build does), or export for this machine's TensorRT",
-    ),
-    (
-        _NO_RUNNER,
-        _NO_KERNEL,
-        "export for this machine, or run the part in onnxruntime: splitwatt build --fall-back",
-    ),
-    (
-        ("no space left",),
-        "the disk is full",
-        "free some space and run the same command again",
-    ),
+    (("out of memory", "outofmemory", "insufficient memory", "cuda failure: 2",
+      "memory allocation"),
+     "there is not enough memory",
+     "close other programs, add swap (see docs/board-guide.md), or lower --workspace-mb"),
+    (("different version of tensorrt", "version tag does not match", "serialization assertion",
+      "magictag", "magic tag"),
+     "the engine is of another TensorRT", "run splitwatt build again on this machine"),
+    (("different devices", "compute capability", "generated on a different",
+      "incompatible device"),
+     "the engine is of another GPU", "run splitwatt build on this machine"),
+    (("plugin not found", "no importer registered", "getplugincreator could not find",
+      "failed to find plugin", "unsupported operator"),
+     "TensorRT knows an operator neither itself nor from a plugin",
+     "build the plugin library (splitwatt build does), or export for this machine's TensorRT"),
+    (_NO_RUNNER, _NO_KERNEL,
+     "export for this machine, or run the part in onnxruntime: splitwatt build --fall-back"),
+    (("no space left",), "the disk is full", "free some space and run the same command again"),
 )  # fmt: skip
 
 
-class Log:
-    """TensorRT's warnings and errors; the last few are kept.
+def make_logger(trt: Any) -> Any:
+    """A TensorRT logger; its attribute `errors` holds the last errors, oldest first."""
 
-    `write(severity, text)` is what a TensorRT logger calls; severities as TensorRT's: 0 internal
-    error, 1 error, 2 warning, 3 information.
-    """
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: List[str] = []
 
-    KEEP = 40
+        def log(self, severity: Any, msg: str) -> None:
+            """Called by TensorRT, with 0 for an internal error, 1 error, 2 warning, 3 information."""
+            if int(severity) <= 1:
+                self.errors = (self.errors + [msg])[-KEEP:]
 
-    def __init__(self) -> None:
-        self.lines: List[str] = []
-
-    def write(self, severity: int, text: str) -> None:
-        """Keep a warning or an error."""
-        if severity <= 2:
-            self.lines = (self.lines + ["%s: %s" % (_WORD[severity], text)])[-self.KEEP :]
-
-    def errors(self) -> List[str]:
-        """The errors' texts, oldest first."""
-        return [line.split(": ", 1)[1] for line in self.lines if not line.startswith("warning")]
-
-
-_WORD = ("error", "error", "warning")
+    return Logger()
 
 
 def explain(messages: List[str]) -> Tuple[str, str]:

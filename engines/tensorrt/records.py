@@ -20,12 +20,9 @@ from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, TITLES, Machine, 
 
 FORMAT = 1
 FOLDER = "engines"
-# Rules by which a part is left to onnxruntime's CPU provider.
+# Rules by which a part is left to onnxruntime's CPU provider: the export left it to onnxruntime; or
+# TensorRT's parser or builder refused it, and --fall-back was given.
 PLACED, REFUSED = "placed", "refused"
-RULES = {
-    PLACED: "the export left it to onnxruntime: it comes after a cut, or TensorRT runs none of it",
-    REFUSED: "TensorRT's parser or builder refused it, and --fall-back was given",
-}
 _LIMIT_BYTES = 1 << 20
 _Range = Tuple[Tuple[int, ...], ...]
 _TEXT = {"minLength": 0}
@@ -38,7 +35,7 @@ class Record(NamedTuple):
     part: str = key("the part's name")
     onnx_sha256: str = key("of the graph that it was built from")
     runs_on: str = key("what runs it: `tensorrt`, or `cpu` by a rule", enum=["tensorrt", "cpu"])
-    rule: Optional[str] = key("a key of `RULES`; null on `tensorrt`", enum=list(RULES))
+    rule: Optional[str] = key("null on `tensorrt`", enum=[PLACED, REFUSED])
     reason: str = key("why the rule holds", **_TEXT)
     tensorrt: str = key("the runtime's version")
     sm: str = key("the compute capability that the engine is for, as 5.3")
@@ -102,11 +99,7 @@ def write_record(folder: str, name: str, record: Record) -> str:
 
 
 def read_records(folder: str) -> List[Record]:
-    """Every record of a bundle's engines, in the order of their files' names.
-
-    Raises:
-        EngineError: a file there is not a record of this format.
-    """
+    """Every record of a bundle's engines, by their files' names; EngineError for another file."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     return [
         _read(os.path.join(folder, name))
@@ -118,8 +111,7 @@ def read_records(folder: str) -> List[Record]:
 def choose(records: List[Record], onnx_path: str, onnx_sha256: str, here: Machine) -> Record:
     """The newest record of this part for this machine.
 
-    Raises:
-        EngineError: no record fits; the error says what the nearest one was built for.
+    Where none fits, EngineError says what the nearest one was built for.
     """
     build = "splitwatt build %s" % (os.path.dirname(onnx_path) or ".")
     if here.runtime == RTX:
@@ -130,36 +122,33 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, here: Machin
         changed = [r for r in records if r.part == os.path.splitext(file)[0]]
         why = "was built from another file of that name" if changed else "was not built"
         raise EngineError("the engine of %s %s" % (file, why), "run %s on this machine" % build)
-    usable = [r for r in same_part if r.rule == PLACED or _fits(r, here)]
+    version = short_version(here.tensorrt)
+    usable = [
+        r
+        for r in same_part
+        if r.rule == PLACED or (r.runtime, r.sm, r.tensorrt) == (here.runtime, here.sm, version)
+    ]
     if usable:
         return max(usable, key=lambda record: (record.runs_on == "tensorrt", record.made_at))
     of_runtime = [r for r in same_part if r.runtime == here.runtime]
+    last = max(of_runtime or same_part, key=lambda record: record.made_at)
     if not of_runtime:
-        raise EngineError(
-            "the engine of %s was built with %s, not with %s"
-            % (file, TITLES.get(same_part[0].runtime, same_part[0].runtime), TITLES[here.runtime]),
-            "run %s" % build,
-        )
-    last = max(of_runtime, key=lambda record: record.made_at)
-    if last.sm != here.sm:
-        raise EngineError(
-            "the engine of %s was built for SM %s, but this machine's GPU%s has SM %s"
-            % (file, last.sm, " (%s)" % here.gpu if here.gpu else "", here.sm),
-            "an engine only runs on the kind of GPU it was built for: run %s here" % build,
-        )
-    raise EngineError(
-        "the engine of %s was built with %s %s, but this machine has %s"
-        % (file, TITLES[here.runtime], last.tensorrt, short_version(here.tensorrt)),
-        "an engine only runs with the version it was built with: run %s again" % build,
-    )
+        wrong = "with %s, not with %s" % (TITLES[last.runtime], TITLES[here.runtime])
+        remedy = "run %s"
+    elif last.sm != here.sm:
+        gpu = " (%s)" % here.gpu if here.gpu else ""
+        wrong = "for SM %s, but this machine's GPU%s has SM %s" % (last.sm, gpu, here.sm)
+        remedy = "an engine only runs on the kind of GPU it was built for: run %s here"
+    else:
+        wrong = "with %s %s, but this machine has %s" % (
+            TITLES[here.runtime], last.tensorrt, version
+        )  # fmt: skip
+        remedy = "an engine only runs with the version it was built with: run %s again"
+    raise EngineError("the engine of %s was built %s" % (file, wrong), remedy % build)
 
 
 def engine_path(folder: str, record: Record) -> str:
-    """The path of the engine's file, checked against its recorded hash.
-
-    Raises:
-        EngineError: it is missing, or its hash differs.
-    """
+    """The path of the engine's file; EngineError if it is missing or not the recorded one."""
     path = os.path.join(folder, os.path.basename(record.engine or ""))
     again = "build it again: splitwatt build %s" % os.path.dirname(folder)
     if not record.engine or not os.path.isfile(path):
@@ -191,11 +180,6 @@ def choose_again(path: str) -> None:
 def now() -> str:
     """The current time as a record's `made_at`."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _fits(record: Record, here: Machine) -> bool:
-    same = (record.runtime, record.sm) == (here.runtime, here.sm)
-    return same and record.tensorrt == short_version(here.tensorrt)
 
 
 def _read(path: str) -> Record:

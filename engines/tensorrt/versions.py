@@ -12,7 +12,7 @@ generation      TensorRT    what differs
 """
 
 import re
-from typing import Any, List, NamedTuple, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.targets import Target, known_targets, load_target
@@ -40,11 +40,7 @@ def runtime_of(trt: Any) -> str:
 
 
 def parse_version(text: str) -> Tuple[int, ...]:
-    """(major, minor, patch) of "8.2.1.8" or "10.3.0"; missing numbers are 0.
-
-    Raises:
-        EngineError: the text has no number.
-    """
+    """(major, minor, patch) of "8.2.1.8" or "10.3.0"; missing numbers are 0."""
     numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
     if not numbers:
         raise EngineError("cannot parse TensorRT version '%s'" % text)
@@ -57,11 +53,7 @@ def short_version(text: str) -> str:
 
 
 def generation(version: str, runtime: str = TENSORRT) -> str:
-    """The generation of the Python API of a TensorRT.
-
-    Raises:
-        EngineError: it is older than 8.2, the oldest that splitwatt supports.
-    """
+    """The generation of the Python API of a TensorRT; EngineError if it is older than 8.2."""
     numbers = parse_version(version)
     if runtime == RTX:
         return TYPED
@@ -76,21 +68,15 @@ def generation(version: str, runtime: str = TENSORRT) -> str:
     return TENSORS if numbers[0] < 10 else TYPED
 
 
-def has_precision_flags(version: str, runtime: str = TENSORRT) -> bool:
-    """Whether FP16 and INT8 are builder flags; from TensorRT 11 on, only the graph decides."""
-    return runtime == TENSORRT and parse_version(version)[0] < 11
-
-
 def serves(target: Target, runtime: str) -> bool:
     """Whether a target's YAML has an operator table of a runtime."""
     return bool(target.operators.get(runtime.replace("-", "_")))
 
 
 def check_target(target: Target, here: Machine) -> None:
-    """Raise TargetError unless engines for `target` can be built on this machine.
+    """Raise TargetError unless engines for `target` can be built here.
 
-    Raises:
-        TargetError: the target has no TensorRT, has another GPU, or needs a later TensorRT.
+    It has no TensorRT, has another GPU, or needs a later TensorRT.
     """
     if here.runtime == RTX:
         if not serves(target, RTX):
@@ -100,31 +86,36 @@ def check_target(target: Target, here: Machine) -> None:
                 "on that machine run splitwatt build, without --backend",
             )
         return
-    if not target.operators.get("tensorrt"):
-        raise TargetError(
-            "the bundle is for the target '%s', which has no TensorRT" % target.name,
-            "export it for this machine: splitwatt export --target %s" % _or(_for_sm(here.sm)),
-        )
-    fact = target.facts.get("sm")
-    if fact is not None and fact.value and fact.value != here.sm:
-        raise TargetError(
-            "the bundle is for %s (SM %s), but this machine's GPU%s has SM %s"
-            % (target.name, fact.value, " (%s)" % here.gpu if here.gpu else "", here.sm),
-            "export it for this machine: splitwatt export --target %s" % _or(_for_sm(here.sm)),
-        )
-    due = target.operators["tensorrt"]
-    if due and parse_version(here.tensorrt)[:2] < parse_version(due)[:2]:
+    due, sm = target.operators.get("tensorrt"), fact_of(target, "sm")
+    if not due or (sm and sm != here.sm):
+        wrong = "the bundle is for the target '%s', which has no TensorRT" % target.name
+        if due:
+            gpu = " (%s)" % here.gpu if here.gpu else ""
+            wrong = "the bundle is for %s (SM %s), but this machine's GPU%s has SM %s"
+            wrong %= (target.name, sm, gpu, here.sm)
+        sms = {name: fact_of(load_target(name), "sm") for name in known_targets()}
+        fitting = [name for name in sms if sms[name] == here.sm]
+        fitting = fitting or [name for name in sms if sms[name]]
+        export = "export it for this machine: splitwatt export --target "
+        raise TargetError(wrong, export + " or ".join(fitting))
+    if parse_version(here.tensorrt)[:2] < parse_version(due)[:2]:
+        jetpack = fact_of(target, "jetpack")
+        wanted = "JetPack " + jetpack if jetpack else "a newer TensorRT"
         raise TargetError(
             "the bundle's parts are for TensorRT %s, but this machine has %s"
             % (due, short_version(here.tensorrt)),
-            _newer_jetpack(target),
+            "install %s, which the target %s needs" % (wanted, target.name),
         )
 
 
+def fact_of(target: Target, name: str) -> Optional[str]:
+    """A fact of a target; None where its YAML does not state it."""
+    fact = target.facts.get(name)
+    return None if fact is None else fact.value
+
+
 def check_precision(precision: str, target: Target) -> None:
-    """Raise TargetError for an unknown precision, or one that is slower than fp32 on the target."""
-    if precision not in ("fp32", "fp16", "int8"):
-        raise TargetError("there is no precision '%s'" % precision, "known: fp32, fp16, int8")
+    """Raise TargetError for a precision that is unknown or slower than fp32 on the target."""
     if precision not in target.precisions:
         raise TargetError(
             "%s has no fast %s: it would run slower than fp32" % (target.name, precision),
@@ -140,14 +131,9 @@ def flags_for(precision: str, version: str, exported: str, runtime: str = TENSOR
     for a layer without an int8 kernel.
 
     Args:
-        precision: the precision to build in.
-        version: TensorRT's version.
-        exported: the graph's own precision, as the manifest says.
-
-    Raises:
-        EngineError: the graph is in another precision, and no flag changes that.
+        exported: the graph's own precision, as the manifest says; EngineError if no flag changes it.
     """
-    flagged = has_precision_flags(version, runtime)
+    flagged = runtime == TENSORRT and parse_version(version)[0] < 11
     if precision != exported and not (flagged and (exported, precision) == ("fp32", "fp16")):
         raise EngineError(
             "the graph was exported in %s, and %s %s cannot build it in %s"
@@ -157,26 +143,3 @@ def flags_for(precision: str, version: str, exported: str, runtime: str = TENSOR
     if not flagged:
         return []
     return {"fp32": [], "fp16": ["FP16"], "int8": ["INT8", "FP16"]}[precision]
-
-
-def sm_name(major_minor: Tuple[int, int]) -> str:
-    """ "5.3" for (5, 3)."""
-    return "%d.%d" % tuple(major_minor)
-
-
-def _newer_jetpack(target: Target) -> str:
-    fact = target.facts.get("jetpack")
-    wanted = "JetPack %s" % fact.value if fact is not None and fact.value else "a newer TensorRT"
-    return "install %s, which the target %s needs" % (wanted, target.name)
-
-
-def _for_sm(sm: str) -> List[str]:
-    """The targets with a GPU of this SM; without a match, all targets with a GPU."""
-    facts = {name: load_target(name).facts.get("sm") for name in known_targets()}
-    sms = {name: fact.value for name, fact in facts.items() if fact is not None}
-    same = [name for name, value in sms.items() if value == sm]
-    return same or [name for name, value in sms.items() if value]
-
-
-def _or(names: List[str]) -> str:
-    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

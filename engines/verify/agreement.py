@@ -13,10 +13,6 @@ def agreement(task: str, answer: Arrays, due: Arrays) -> Tuple[int, int]:
     """How many answers of a task for one image are the same, out of how many of `due`.
 
     An answer is the best class; a box, the same if one of its class overlaps it by half; a pixel.
-
-    Args:
-        task: the task.
-        answer, due: as `splitwatt.engines.pipeline.postprocess.Answer` has them for the task.
     """
     if task == "classification":
         return int(answer["labels"][0] == due["labels"][0]), 1
@@ -35,11 +31,7 @@ def agreement(task: str, answer: Arrays, due: Arrays) -> Tuple[int, int]:
 
 
 def moved(decoded: Dict[str, np.ndarray], due: Dict[str, np.ndarray]) -> Tuple[int, int, float]:
-    """How many values of a decoded latent are others, out of how many, and the largest step.
-
-    Args:
-        decoded, due: what a codec's `decode` gave, of the same shapes.
-    """
+    """How many values of a decoded latent are others, out of how many, and the largest step."""
     gaps = np.concatenate([np.abs(decoded[name] - due[name]).ravel() for name in sorted(due)])
     largest = float(gaps.max()) if gaps.size else 0.0
     return int(np.count_nonzero(gaps)), int(gaps.size), largest

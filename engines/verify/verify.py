@@ -49,7 +49,6 @@ def verify(
 
     Args:
         bundle: opened with all its parts, or a board's half, of which only the bytes are compared.
-        backend: runs the parts.
         server_backend: runs the server's parts; `backend` when None.
 
     Raises:
@@ -126,9 +125,7 @@ def _coder() -> Iterator[Check]:
 def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_side: int) -> Check:
     """Compare a task's answer with the arrays `expected` ("TASK.FIELD" -> array).
 
-    Args:
-        name: the photograph's name.
-        longer_side: the image's longer side in pixels; differences of boxes are relative to it.
+    Differences of boxes are relative to `longer_side`, the image's, in pixels.
     """
     due = _due(expected, task)
     if task == "segmentation":
@@ -141,7 +138,6 @@ def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_
 
 
 def _due(expected: Arrays, task: str) -> Arrays:
-    """The expected arrays of one task."""
     prefix = task + "."
     return {key[len(prefix) :]: expected[key] for key in expected if key.startswith(prefix)}
 
@@ -243,20 +239,21 @@ def _expected(bundle: Bundle, sample: SampleFiles) -> Arrays:
     due = dict(_REQUEST) if bundle.manifest.split else {}
     for task in bundle.manifest.tasks:
         due.update({"%s.%s" % (task, name): form for name, form in _FIELDS[task].items()})
+    wrong = []
     for name, (kinds, sides) in due.items():
-        if name not in arrays:
-            raise _unusable(sample, "lacks the array '%s'" % name)
-        array = arrays[name]
-        fits = array.dtype.kind in kinds and array.ndim == sides and np.isfinite(array).all()
-        if not fits or (name.endswith(".boxes") and array.shape[1] != 4):
-            raise _unusable(
-                sample, "holds '%s' as %s %s, or not finite" % (name, array.dtype, array.shape)
-            )
+        array = arrays.get(name)
+        if array is None:
+            wrong.append("lacks the array '%s'" % name)
+        elif (
+            array.dtype.kind not in kinds
+            or array.ndim != sides
+            or not np.isfinite(array).all()
+            or (name.endswith(".boxes") and array.shape[1] != 4)
+        ):
+            wrong.append("holds '%s' as %s %s, or not finite" % (name, array.dtype, array.shape))
     for task in bundle.manifest.tasks:
-        if len({len(arrays["%s.%s" % (task, name)]) for name in _FIELDS[task]}) > 1:
-            raise _unusable(sample, "holds arrays of different lengths for the task " + task)
+        if not wrong and len({len(arrays["%s.%s" % (task, name)]) for name in _FIELDS[task]}) > 1:
+            wrong.append("holds arrays of different lengths for the task " + task)
+    if wrong:
+        raise BundleError("%s %s" % (sample.expected, wrong[0]), "export the bundle again")
     return arrays
-
-
-def _unusable(sample: SampleFiles, what: str) -> BundleError:
-    return BundleError("%s %s" % (sample.expected, what), "export the bundle again")

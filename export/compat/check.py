@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, defs
 
 from splitwatt.export.compat.rules import RULES
-from splitwatt.export.compat.tables import Row, Rule, Table
+from splitwatt.export.compat.tables import Table
 from splitwatt.export.compat.view import View, label_of, opset_of, view_of
 
 # Operators that are checked by the type of their outputs; their inputs have other types.
@@ -50,30 +50,26 @@ def check_model(
     table: Table,
     opset_limit: int | None = None,
     ir_limit: int | None = None,
-    plugins: Collection[str] = (),
 ) -> list[Finding]:
     """All reasons why `model` does not fit `table`; an empty list if it fits.
 
     Args:
         opset_limit: the target's own highest opset, if it is lower than the table's.
         ir_limit: the same for the IR version.
-        plugins: operators that a plugin library of ours adds to the runtime.
     """
     view = view_of(model)
     findings = [*_check_versions(model, table, opset_limit, ir_limit), *_check_edge(view, table)]
     for node in view.graph.node:
-        findings += check_node(node, view, table, plugins)
+        findings += check_node(node, view, table)
     return findings
 
 
-def check_node(
-    node: NodeProto, view: View, table: Table, plugins: Collection[str] = ()
-) -> list[Finding]:
+def check_node(node: NodeProto, view: View, table: Table) -> list[Finding]:
     """All reasons why one node, or a node of the graphs inside it, does not fit."""
-    findings = list(_check_operator(node, view, table, plugins))
+    findings = list(_check_operator(node, view, table))
     for _, inner in view.inner(node):
         for deeper in inner.graph.node:
-            findings += check_node(deeper, inner, table, plugins)
+            findings += check_node(deeper, inner, table)
     return findings
 
 
@@ -109,12 +105,8 @@ def _check_edge(view: View, table: Table) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _check_operator(
-    node: NodeProto, view: View, table: Table, plugins: Collection[str]
-) -> Iterator[Finding]:
+def _check_operator(node: NodeProto, view: View, table: Table) -> Iterator[Finding]:
     name, op = label_of(node), node.op_type
-    if op in plugins:
-        return
     row = table.operators.get(op) if node.domain in ("", "ai.onnx") else None
     if row is None:
         listed = op in table.unsupported and node.domain in ("", "ai.onnx")
@@ -130,34 +122,25 @@ def _check_operator(
             name, op, f"the operator exists since opset {row.since}, the model has {view.opset}",
             f"export at opset {row.since} or above", "since",
         )  # fmt: skip
-    yield from _check_types(node, view, table, row)
+    if row.types is not None:
+        dtypes = {d for n in data_tensors(node, view.opset) if (d := view.dtype(n))}
+        for dtype in sorted(dtypes):
+            if table.cast(dtype) not in row.types:
+                yield Finding(
+                    name, op,
+                    f"{table.title} runs it on {', '.join(sorted(row.types))}, not on {dtype}",
+                    f"cast around it ({dtype} is {table.cast(dtype)} there)",
+                    "type",
+                )  # fmt: skip
     for rule in row.rules:
-        yield from _check_rule(node, view, table, rule)
-
-
-def _check_types(node: NodeProto, view: View, table: Table, row: Row) -> Iterator[Finding]:
-    if row.types is None:
-        return
-    for dtype in sorted({d for n in data_tensors(node, view.opset) if (d := view.dtype(n))}):
-        inside = table.cast(dtype)
-        if inside not in row.types:
+        kind = RULES[rule.name]
+        wrong = kind.check(node, view, rule.arguments)
+        if wrong:
+            verb = "computes what ONNX says only where" if rule.answer else "takes it only where"
             yield Finding(
-                label_of(node), node.op_type,
-                f"{table.title} runs it on {', '.join(sorted(row.types))}, not on {dtype}",
-                f"cast around it ({dtype} is {inside} there)",
-                "type",
+                name, op, f"{table.title} {verb} {wrong}", kind.remedy, rule.name,
+                "answer" if rule.answer else "refused",
             )  # fmt: skip
-
-
-def _check_rule(node: NodeProto, view: View, table: Table, rule: Rule) -> Iterator[Finding]:
-    kind = RULES[rule.name]
-    wrong = kind.check(node, view, rule.arguments)
-    if wrong:
-        verb = "computes what ONNX says only where" if rule.answer else "takes it only where"
-        yield Finding(
-            label_of(node), node.op_type, f"{table.title} {verb} {wrong}", kind.remedy, rule.name,
-            "answer" if rule.answer else "refused",
-        )  # fmt: skip
 
 
 def data_tensors(node: NodeProto, opset: int) -> list[str]:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from onnx import ModelProto
 
 from splitwatt.device_configs.errors import ConfigError, ExportError
 from splitwatt.device_configs.targets import Target
+from splitwatt.engines.bundle.manifest import (
+    CUT,
+    NONE,
+    NOT_ASKED,
+    WHOLE,
+    CrossingTensor,
+    CutReason,
+    PartCut,
+    PartFit,
+)
 from splitwatt.export.compat.check import Finding, check_model
-from splitwatt.export.compat.cut import Crossing, Cut, plan_cut, plan_return
-from splitwatt.export.compat.extract import extract
+from splitwatt.export.compat.cut import Cut, extract, plan_cut, plan_return
 from splitwatt.export.compat.fold import fold
-from splitwatt.export.compat.rewrites import Rewritten, rewrite
+from splitwatt.export.compat.rewrites import rewrite
 from splitwatt.export.compat.tables import Table, load_table
+from splitwatt.export.compat.view import Shape
 
+_SAID = {
+    WHOLE: "TensorRT runs all of it",
+    CUT: "cut, the pieces run in turn by TensorRT and onnxruntime",
+    NONE: "left to onnxruntime: no operator that multiplies matrices fits TensorRT",
+}
 # As the rules write a tensor's name after its position: "input 1 ('K') is an initializer".
 _TENSOR_NAME = re.compile(r" \('[^']*'\)")
 
@@ -34,81 +49,28 @@ class Piece:
     name: str
     runtime: str
     model: ModelProto
-    largest: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class CutReport:
-    """A part that was cut: nodes and products of both runtimes, and what crosses between them.
-
-    nodes_before, macs_before: of TensorRT; nodes_after: of onnxruntime. macs are multiply-accumulates
-    with the largest number of boxes, None if they depend on the image in another way.
-    """
-
-    nodes_before: int
-    nodes_after: int
-    macs_before: int | None
-    macs_total: int | None
-    crossing: tuple[Crossing, ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """How a part was changed for its target; `lines` to print, `to_json` for files.
-
-    tables: the titles of the operator tables that it was checked against.
-    folded: nodes that were replaced by constants.
-    reasons: operator and reason -> number of nodes that TensorRT does not run.
-    """
-
-    part: str
-    tables: tuple[str, ...]
-    folded: int
-    rewritten: tuple[Rewritten, ...]
-    cut: CutReport | None
-    reasons: Mapping[str, int]
-    on_tensorrt: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as JSON: plain lists, texts and numbers."""
-        return {
-            "part": self.part,
-            "tables": list(self.tables),
-            "on_tensorrt": self.on_tensorrt,
-            "folded": self.folded,
-            "rewritten": [
-                {"node": r.node_name, "op": r.op_type, "into": list(r.into), "reason": r.reason}
-                for r in self.rewritten
-            ],
-            "cut": _cut_json(self.cut),
-            "reasons": [{"reason": text, "nodes": count} for text, count in self.reasons.items()],
-        }
-
-    def lines(self) -> list[str]:
-        """Lines to print, one for each kind of change; none for a part that fits unchanged."""
-        if self.on_tensorrt == "not asked" or (self.on_tensorrt == "whole" and not self.rewritten):
-            return []
-        said = {
-            "whole": "TensorRT runs all of it",
-            "cut": "cut, the pieces run in turn by TensorRT and onnxruntime",
-            "none": "left to onnxruntime: no operator that multiplies matrices fits TensorRT",
-        }
-        lines = [f"{self.part}: {said[self.on_tensorrt]} ({', '.join(self.tables)})"]
-        for (op, into), count in Counter((r.op_type, r.into) for r in self.rewritten).items():
-            lines.append(f"  rewritten: {count} x {op} as {', '.join(dict.fromkeys(into))}")
-        if self.cut:
-            lines.append(_cut_line(self.cut))
-            lines += [f"    {_crossing_text(crossing)}" for crossing in self.cut.crossing]
-        lines += [f"  why: {count} x {text}" for text, count in self.reasons.items()]
-        return lines
+    largest: Mapping[str, Shape] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A part's graphs in the order they run, and the report."""
+    """A part's graphs in the order they run, and the report for the manifest."""
 
     pieces: tuple[Piece, ...]
-    report: Report
+    report: PartFit
+
+
+def lines_of(report: PartFit) -> list[str]:
+    """Lines to print, one for each kind of change; none for a part that fits unchanged."""
+    if report.on_tensorrt == NOT_ASKED or (report.on_tensorrt == WHOLE and not report.rewritten):
+        return []
+    lines = [f"{report.part}: {_SAID[report.on_tensorrt]} ({', '.join(report.tables)})"]
+    for (op, into), count in Counter((r.op, tuple(r.into)) for r in report.rewritten).items():
+        lines.append(f"  rewritten: {count} x {op} as {', '.join(dict.fromkeys(into))}")
+    if report.cut:
+        lines.append(_cut_line(report.cut))
+        lines += [f"    {_crossing_text(crossing)}" for crossing in report.cut.crossing]
+    return lines + [f"  why: {reason.nodes} x {reason.reason}" for reason in report.reasons]
 
 
 def tables_of(target: Target) -> tuple[Table | None, Table]:
@@ -173,12 +135,11 @@ def fit_to(
     ir_limit: int | None = None,
 ) -> Fitted:
     """Like `fit`, for two operator tables; without `tensorrt` the part stays whole."""
-    whole = ModelProto()
-    whole.CopyFrom(model)
+    whole = copy.deepcopy(model)
     rewritten = rewrite(whole, runtime)
     if tensorrt is None:
         _demand(check_model(whole, runtime, opset_limit, ir_limit), name, target)
-        report = Report(name, (runtime.title,), 0, tuple(rewritten), None, {}, "not asked")
+        report = PartFit(name, [runtime.title], NOT_ASKED, 0, rewritten, None, [])
         return Fitted((Piece(name, "onnxruntime", whole),), report)
     folded = fold(whole)
     rewritten += rewrite(whole, tensorrt)
@@ -190,14 +151,14 @@ def fit_to(
         findings += check_model(piece.model, runtime, None, ir_limit)
         _demand(findings, name, target)
     was_cut = bool(cuts) and bool(cuts[0].prefix)
-    report = Report(
+    report = PartFit(
         part=name,
-        tables=tuple(t for t in (tensorrt.base, tensorrt.title, runtime.title) if t),
+        tables=[title for title in (tensorrt.base, tensorrt.title, runtime.title) if title],
+        on_tensorrt=CUT if was_cut else NONE if cuts else WHOLE,
         folded=folded,
-        rewritten=tuple(rewritten),
+        rewritten=rewritten,
         cut=_cut_report(cuts) if was_cut else None,
         reasons=_counted(cuts[0].reasons if cuts else ()),
-        on_tensorrt="cut" if was_cut else "none" if cuts else "whole",
     )
     return Fitted(pieces, report)
 
@@ -211,47 +172,32 @@ def _pieces(
     """A part as pieces that TensorRT and onnxruntime run in turn, and the cuts between them."""
     pieces: list[Piece] = []
     cuts: list[Cut] = []
-    largest: dict[str, tuple[int | None, ...]] = {}
-
-    def add(runtime: str, graph: ModelProto) -> None:
+    largest: dict[str, Shape] = {}
+    at = dict(sizes or {})
+    rest: ModelProto | None = model
+    while rest is not None:
+        for_tensorrt = len(pieces) % 2 == 0
+        cut = plan_cut(rest, table, at) if for_tensorrt else plan_return(rest, table)
+        for_tensorrt = for_tensorrt and (cut is None or bool(cut.prefix))
+        head, tail = rest, None
+        if cut is not None:
+            if cut.prefix:
+                prefix = f"{name}_cut{len(cuts) + 1}" if cuts else f"{name}_cut"
+                head, tail = extract(rest, cut, prefix)
+                taken = tail.graph.input[len(tail.graph.input) - len(cut.crossing) :]
+                for crossing, port in zip(cut.crossing, taken, strict=True):
+                    shape = cut.largest.get(crossing.name)
+                    if shape is not None:
+                        largest[port.name] = shape
+                        if None not in shape:
+                            at[port.name] = [side or 0 for side in shape]
+            cuts.append(cut)
+        known = {v.name: largest[v.name] for v in head.graph.input if v.name in largest}
         number = f".{len(pieces) + 1}" if pieces else ""
-        inputs = [v.name for v in graph.graph.input] if runtime == "tensorrt" else []
-        known = {port: largest[port] for port in inputs if port in largest}
-        pieces.append(Piece(name + number, runtime, graph, known))
-
-    def divide(graph: ModelProto, cut: Cut) -> tuple[ModelProto, ModelProto]:
-        head, tail = extract(graph, cut, f"{name}_cut{len(cuts) + 1}" if cuts else f"{name}_cut")
-        cuts.append(cut)
-        inputs = [value.name for value in tail.graph.input]
-        for crossing, port in zip(
-            cut.crossing, inputs[len(inputs) - len(cut.crossing) :], strict=True
-        ):
-            if crossing.largest is not None:
-                largest[port] = crossing.largest
-        return head, tail
-
-    rest = model
-    while True:
-        at = dict(sizes or {})
-        for port, shape in largest.items():
-            fixed = [side for side in shape if side is not None]
-            if len(fixed) == len(shape):
-                at[port] = fixed
-        cut = plan_cut(rest, table, at)
-        if cut is None:
-            add("tensorrt", rest)
-            return tuple(pieces), cuts
-        if not cut.prefix:
-            add("onnxruntime", rest)
-            return tuple(pieces), [*cuts, cut]
-        head, tail = divide(rest, cut)
-        add("tensorrt", head)
-        back = plan_return(tail, table)
-        if back is None:
-            add("onnxruntime", tail)
-            return tuple(pieces), cuts
-        middle, rest = divide(tail, back)
-        add("onnxruntime", middle)
+        runtime = "tensorrt" if for_tensorrt else "onnxruntime"
+        pieces.append(Piece(name + number, runtime, head, known if for_tensorrt else {}))
+        rest = tail
+    return tuple(pieces), cuts
 
 
 def _demand(findings: list[Finding], part: str, target: str) -> None:
@@ -264,13 +210,13 @@ def _demand(findings: list[Finding], part: str, target: str) -> None:
         )
 
 
-def _counted(findings: Collection[Finding]) -> dict[str, int]:
-    """Reasons without the names of nodes and tensors -> the number of nodes."""
+def _counted(findings: Collection[Finding]) -> list[CutReason]:
+    """Reasons without the names of nodes and tensors, with the number of nodes."""
     texts = (f"{f.op_type} ({f.rule}): {_TENSOR_NAME.sub('', f.reason)}" for f in findings)
-    return dict(Counter(texts).most_common())
+    return [CutReason(text, count) for text, count in Counter(texts).most_common()]
 
 
-def _cut_report(cuts: Sequence[Cut]) -> CutReport:
+def _cut_report(cuts: Sequence[Cut]) -> PartCut:
     """The share of each runtime: cuts 0, 2, ... end a piece of TensorRT, the others one of onnxruntime."""
     heads, backs = cuts[::2], cuts[1::2]
     before = [cut.macs_prefix for cut in heads]
@@ -278,33 +224,16 @@ def _cut_report(cuts: Sequence[Cut]) -> CutReport:
     after = sum(len(cut.prefix) for cut in backs)
     last = len(cuts[-1].remainder)
     ends_on_tensorrt = len(cuts) % 2 == 0
-    return CutReport(
+    return PartCut(
         nodes + last * ends_on_tensorrt,
         after + last * (not ends_on_tensorrt),
         None if None in before else sum(m or 0 for m in before),
         cuts[0].macs_total,
-        tuple(crossing for cut in cuts for crossing in cut.crossing),
+        [crossing for cut in cuts for crossing in cut.crossing],
     )
 
 
-def _cut_json(cut: CutReport | None) -> dict[str, Any] | None:
-    if cut is None:
-        return None
-    crossing = [
-        {"name": c.name, "dtype": c.dtype, "as_dtype": c.as_dtype,
-         "shape": None if c.shape is None else list(c.shape)}
-        for c in cut.crossing
-    ]  # fmt: skip
-    return {
-        "nodes_before": cut.nodes_before,
-        "nodes_after": cut.nodes_after,
-        "macs_before": cut.macs_before,
-        "macs_total": cut.macs_total,
-        "crossing": crossing,
-    }
-
-
-def _cut_line(cut: CutReport) -> str:
+def _cut_line(cut: PartCut) -> str:
     kept = ""
     if cut.macs_before is not None and cut.macs_total:
         share = 100 * cut.macs_before / cut.macs_total
@@ -315,7 +244,7 @@ def _cut_line(cut: CutReport) -> str:
     )
 
 
-def _crossing_text(crossing: Crossing) -> str:
+def _crossing_text(crossing: CrossingTensor) -> str:
     sizes = "?" if crossing.shape is None else "x".join(str(d or "?") for d in crossing.shape)
     on_its_way = "" if crossing.dtype == crossing.as_dtype else f" as {crossing.as_dtype}"
     return f"{crossing.name}: {crossing.dtype}{on_its_way} {sizes}"

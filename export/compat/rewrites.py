@@ -7,29 +7,20 @@ and to rounding on floats, or None if it cannot. It is applied only to nodes tha
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
+from splitwatt.engines.bundle.manifest import RewrittenNode
 from splitwatt.export.compat.check import check_node
+from splitwatt.export.compat.fold import refill
 from splitwatt.export.compat.tables import Table
 from splitwatt.export.compat.view import View, attribute_of, label_of, view_of
 
 _FLOATS = ("float16", "float32", "float64")
 _INTEGERS = ("int8", "int32", "int64")
 _LARGEST_K = 3840  # of TensorRT's TopK layer
-
-
-@dataclass(frozen=True)
-class Rewritten:
-    """A node that was replaced: its name, its operator, the operators in its place, and why."""
-
-    node_name: str
-    op_type: str
-    into: tuple[str, ...]
-    reason: str
 
 
 class Builder:
@@ -57,93 +48,6 @@ def hard_swish(node: NodeProto, view: View) -> list[NodeProto] | None:
     gate = new.add("HardSigmoid", [node.input[0]], alpha=1 / 6, beta=0.5)
     new.add("Mul", [node.input[0], gate], node.output[0])
     return new.nodes
-
-
-def mish(node: NodeProto, view: View) -> list[NodeProto] | None:
-    """Mish(x) = x * tanh(softplus(x))."""
-    new = Builder(node)
-    gate = new.add("Tanh", [new.add("Softplus", [node.input[0]])])
-    new.add("Mul", [node.input[0], gate], node.output[0])
-    return new.nodes
-
-
-def reciprocal(node: NodeProto, view: View) -> list[NodeProto] | None:
-    """1 / x."""
-    dtype = view.dtype(node.input[0])
-    if dtype is None:
-        return None
-    new = Builder(node)
-    new.add("Div", [new.constant(1, dtype), node.input[0]], node.output[0])
-    return new.nodes
-
-
-def exclusive_or(node: NodeProto, view: View) -> list[NodeProto] | None:
-    """A xor B = (A or B) and not (A and B)."""
-    new = Builder(node)
-    both = new.add("Not", [new.add("And", list(node.input))])
-    new.add("And", [new.add("Or", list(node.input)), both], node.output[0])
-    return new.nodes
-
-
-def modulo(node: NodeProto, view: View) -> list[NodeProto] | None:
-    """The remainder of a division, by arithmetic: the divisor's sign, or the dividend's for fmod.
-
-    Division of integers drops the fraction; division of floats does so here too.
-    """
-    dtype = view.dtype(node.input[0])
-    if dtype not in (*_FLOATS, *_INTEGERS):
-        return None
-    new = Builder(node)
-    x, y = node.input
-    quotient = new.add("Div", [x, y])
-    if dtype in _FLOATS:
-        size = new.add("Floor", [new.add("Abs", [quotient])])
-        quotient = new.add("Mul", [new.add("Sign", [quotient]), size])
-    product = new.add("Mul", [quotient, y])
-    if attribute_of(node, "fmod", 0):
-        new.add("Sub", [x, product], node.output[0])
-        return new.nodes
-    rest = new.add("Sub", [x, product])
-    zero = new.constant(0, dtype)
-    below, above = new.add("Less", [rest, zero]), new.add("Greater", [rest, zero])
-    # A remainder of the other sign than the divisor is wrong by one divisor.
-    wrong = new.add("Or", [
-        new.add("And", [below, new.add("Greater", [y, zero])]),
-        new.add("And", [above, new.add("Less", [y, zero])]),
-    ])  # fmt: skip
-    new.add("Where", [wrong, new.add("Add", [rest, y]), rest], node.output[0])
-    return new.nodes
-
-
-def one_hot(node: NodeProto, view: View) -> list[NodeProto] | None:
-    """Compare every index with 0, 1, ... and choose between the two values."""
-    depth = view.constant(node.input[1])
-    index_type, value_type = view.dtype(node.input[0]), view.dtype(node.input[2])
-    shape = view.shape(node.input[0])
-    if depth is None or shape is None or index_type not in _INTEGERS or value_type is None:
-        return None
-    new = Builder(node)
-    size = int(depth.reshape(-1)[0])
-    axis: Any = attribute_of(node, "axis", -1)
-    axis += len(shape) + 1 if axis < 0 else 0
-    index = node.input[0]
-    wrapped = new.add("Add", [index, new.constant(size, index_type)])
-    index = new.add(
-        "Where", [new.add("Less", [index, new.constant(0, index_type)]), wrapped, index]
-    )
-    index = _unsqueeze(new, index, axis, view.opset)
-    places = np.arange(size).reshape([size] + [1] * (len(shape) - axis))
-    on = new.add("Equal", [index, new.constant(places, index_type)])
-    picks = [new.constant([i], "int64") for i in (1, 0)]
-    values = [new.add("Gather", [node.input[2], pick], axis=0) for pick in picks]
-    new.add("Where", [on, *values], node.output[0])
-    return new.nodes
-
-
-def _unsqueeze(new: Builder, name: str, axis: int, opset: int) -> str:
-    if opset < 13:
-        return new.add("Unsqueeze", [name], axes=[axis])
-    return new.add("Unsqueeze", [name, new.constant([axis], "int64")])
 
 
 def top_k(node: NodeProto, view: View) -> list[NodeProto] | None:
@@ -277,24 +181,19 @@ REWRITES: dict[str, Rewrite] = {
     "Clip": clip,
     "HardSwish": hard_swish,
     "LayerNormalization": layer_norm,
-    "Mish": mish,
-    "Mod": modulo,
-    "OneHot": one_hot,
-    "Reciprocal": reciprocal,
     "ReduceMax": reduce_integers,
     "ReduceMin": reduce_integers,
     "TopK": top_k,
-    "Xor": exclusive_or,
 }
 
 
-def rewrite(model: ModelProto, table: Table) -> list[Rewritten]:
+def rewrite(model: ModelProto, table: Table) -> list[RewrittenNode]:
     """Rewrite, in place, every node that does not fit `table` and has a rewrite."""
     return _rewrite_graph(model.graph, view_of(model), table)
 
 
-def _rewrite_graph(graph: GraphProto, view: View, table: Table) -> list[Rewritten]:
-    done: list[Rewritten] = []
+def _rewrite_graph(graph: GraphProto, view: View, table: Table) -> list[RewrittenNode]:
+    done: list[RewrittenNode] = []
     nodes: list[NodeProto] = []
     for node, seen in zip(graph.node, view.graph.node, strict=True):
         bodies = [a.g for a in node.attribute if a.type == AttributeProto.GRAPH]
@@ -307,9 +206,8 @@ def _rewrite_graph(graph: GraphProto, view: View, table: Table) -> list[Rewritte
             nodes.append(node)
             continue
         nodes += new
-        into = tuple(n.op_type for n in new if n.op_type not in ("Constant", "Identity"))
-        done.append(Rewritten(label_of(node), node.op_type, into, findings[0].reason))
+        into = [n.op_type for n in new if n.op_type not in ("Constant", "Identity")]
+        done.append(RewrittenNode(label_of(node), node.op_type, into, findings[0].reason))
     if done:
-        del graph.node[:]
-        graph.node.extend(nodes)
+        refill(graph.node, nodes)
     return done

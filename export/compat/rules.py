@@ -27,10 +27,28 @@ class RuleKind:
     remedy: str
 
 
+_FOLD = "fold constants first, or run the node with onnxruntime"
+_ELSEWHERE = "run the node with onnxruntime: export cuts the part before it"
+_REBUILD = "write the model without it, or run the node with onnxruntime"
+
+RULES: dict[str, RuleKind] = {}
+
+
+def _rule(remedy: str) -> Callable[[Check], Check]:
+    """Make a check a rule of its own name."""
+
+    def add(check: Check) -> Check:
+        RULES[check.__name__] = RuleKind(check, remedy)
+        return check
+
+    return add
+
+
 def _input(node: NodeProto, index: int) -> str:
     return node.input[index] if index < len(node.input) else ""
 
 
+@_rule(_FOLD)
 def initializer(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`inputs`: these inputs, if given, are initializers or Constant nodes."""
     for index in arguments["inputs"]:
@@ -40,6 +58,7 @@ def initializer(node: NodeProto, view: View, arguments: Arguments) -> str | None
     return None
 
 
+@_rule("lower it, or run the node with onnxruntime")
 def at_most(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`input`, `value`: a constant input is nowhere above `value`; a computed one passes."""
     value = view.constant(_input(node, arguments["input"]))
@@ -48,6 +67,7 @@ def at_most(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     return None
 
 
+@_rule(_REBUILD)
 def attribute(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`name`, `allowed`, `default`: the attribute has one of these values."""
     value = attribute_of(node, arguments["name"], arguments["default"])
@@ -57,6 +77,7 @@ def attribute(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     return None
 
 
+@_rule(_REBUILD)
 def no_attributes(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`names`: none of these attributes is given."""
     for name in arguments["names"]:
@@ -65,6 +86,7 @@ def no_attributes(node: NodeProto, view: View, arguments: Arguments) -> str | No
     return None
 
 
+@_rule(_REBUILD)
 def all_ones(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`name`: this list of an attribute is empty or all ones."""
     values = attribute_of(node, arguments["name"], [])
@@ -73,6 +95,7 @@ def all_ones(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     return None
 
 
+@_rule("add or drop a dimension of size 1 around it")
 def rank(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`input`, `allowed`: the input has one of these ranks; an unknown rank passes."""
     shape = view.shape(_input(node, arguments["input"]))
@@ -82,6 +105,7 @@ def rank(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     return None
 
 
+@_rule(_REBUILD)
 def outputs(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`first`: only the first outputs, this many, are used."""
     if any(node.output[arguments["first"] :]):
@@ -89,6 +113,7 @@ def outputs(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     return None
 
 
+@_rule("quantise symmetrically, and export in evaluation mode")
 def zeros(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`input`: the input is absent or a constant of zeros."""
     name = _input(node, arguments["input"])
@@ -98,6 +123,7 @@ def zeros(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     return None if value is not None and not value.any() else f"input '{name}' is a constant 0"
 
 
+@_rule("export at a fixed size, or run the node with onnxruntime")
 def static(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`input`, `axis`: the input's shape is fixed, or its dimension that an attribute names."""
     shape = view.shape(_input(node, arguments["input"]))
@@ -110,6 +136,7 @@ def static(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     return None
 
 
+@_rule("count in integers and cast")
 def float_range(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """Range of floats: all three inputs are initializers."""
     if view.dtype(node.input[0]) in ("float32", "float16", "float64"):
@@ -117,11 +144,13 @@ def float_range(node: NodeProto, view: View, arguments: Arguments) -> str | None
     return None
 
 
+@_rule(_ELSEWHERE)
 def padded(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """NonMaxSuppression that pads its output: never what ONNX says."""
     return "its list may be padded to max_output_boxes_per_class rows"
 
 
+@_rule(_REBUILD)
 def same_activations(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """Recurrent layers in both directions: the same activations in both."""
     names: Any = attribute_of(node, "activations", [])
@@ -134,6 +163,7 @@ def same_activations(node: NodeProto, view: View, arguments: Arguments) -> str |
     return None
 
 
+@_rule("give the branches' outputs their own names")
 def branch_names(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """If: the outputs of the two branches have different names."""
     then, other = _branches(node, view)
@@ -141,6 +171,7 @@ def branch_names(node: NodeProto, view: View, arguments: Arguments) -> str | Non
     return f"its branches name their outputs differently, not both '{min(same)}'" if same else None
 
 
+@_rule(_ELSEWHERE)
 def branch_shapes(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`same`: outputs of both branches have `broadcastable` shapes, or the same `rank`.
 
@@ -172,6 +203,7 @@ def _text(shape: Shape) -> str:
     return "[" + ", ".join("?" if d is None else str(d) for d in shape) + "]"
 
 
+@_rule(_ELSEWHERE)
 def loop_shapes(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """Loop: carried tensors keep their shape from one iteration to the next, as far as is known."""
     body = dict(view.inner(node))["body"]
@@ -188,6 +220,7 @@ def loop_shapes(node: NodeProto, view: View, arguments: Arguments) -> str | None
     return None
 
 
+@_rule("write it as Transpose, Reshape and MatMul")
 def einsum(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """Einsum without ellipsis, without a letter twice in a term, without broadcasting."""
     equation = str(attribute_of(node, "equation", "")).replace(" ", "")
@@ -204,6 +237,7 @@ def einsum(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     return None
 
 
+@_rule(_REBUILD)
 def iota_axes(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """Resize by scales: `axes`, where given, counts every dimension from 0."""
     axes: Any = attribute_of(node, "axes")
@@ -214,34 +248,9 @@ def iota_axes(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     return f"axes are 0, 1, ... for every dimension, not {list(axes)}"
 
 
+@_rule("pad before it")
 def symmetric_pads(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """Padding at the beginning equals that at the end."""
     pads: Any = attribute_of(node, "pads", [])
     half = len(pads) // 2
     return None if pads[:half] == pads[half:] else f"pads are equal at both ends, not {pads}"
-
-
-_FOLD = "fold constants first, or run the node with onnxruntime"
-_ELSEWHERE = "run the node with onnxruntime: export cuts the part before it"
-_REBUILD = "write the model without it, or run the node with onnxruntime"
-
-RULES: Mapping[str, RuleKind] = {
-    "all_ones": RuleKind(all_ones, _REBUILD),
-    "at_most": RuleKind(at_most, "lower it, or run the node with onnxruntime"),
-    "attribute": RuleKind(attribute, _REBUILD),
-    "branch_names": RuleKind(branch_names, "give the branches' outputs their own names"),
-    "branch_shapes": RuleKind(branch_shapes, _ELSEWHERE),
-    "einsum": RuleKind(einsum, "write it as Transpose, Reshape and MatMul"),
-    "float_range": RuleKind(float_range, "count in integers and cast"),
-    "initializer": RuleKind(initializer, _FOLD),
-    "iota_axes": RuleKind(iota_axes, _REBUILD),
-    "loop_shapes": RuleKind(loop_shapes, _ELSEWHERE),
-    "no_attributes": RuleKind(no_attributes, _REBUILD),
-    "outputs": RuleKind(outputs, _REBUILD),
-    "padded": RuleKind(padded, _ELSEWHERE),
-    "rank": RuleKind(rank, "add or drop a dimension of size 1 around it"),
-    "same_activations": RuleKind(same_activations, _REBUILD),
-    "static": RuleKind(static, "export at a fixed size, or run the node with onnxruntime"),
-    "symmetric_pads": RuleKind(symmetric_pads, "pad before it"),
-    "zeros": RuleKind(zeros, "quantise symmetrically, and export in evaluation mode"),
-}

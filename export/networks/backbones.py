@@ -15,18 +15,30 @@ from torchvision import models
 
 from splitwatt.device_configs.names import check_known
 from splitwatt.export import ports
-from splitwatt.export.networks.classification import LOGIT_SPREAD, Classifier
-from splitwatt.export.spec import LoadedFile, Part, Photo
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import CLASSIFIERS, squares
 from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, level
 
 SIDE = 224
+# Standard deviation of random logits: the best of 1000 classes then gets a probability of some tenths.
+LOGIT_SPREAD = 6.0
 # For random weights: a block's share of its residual sum, and the spread of attention's biases.
 _LAYER_SCALE, _POSITION_BIAS = 0.3, 0.5
 
 
-class WholeClassifier(Classifier):
+class WholeModel(Network):
+    """A model of torchvision or timm as it is, in the attribute `model`."""
+
+    model: Any
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """The checkpoint `model`: torchvision's state_dict, or torchdistill's."""
+        fill(self.model, states["model"].state, states["model"])
+        return []
+
+
+class WholeClassifier(WholeModel):
     """image -> logits of a torchvision model.
 
     Args:
@@ -34,9 +46,9 @@ class WholeClassifier(Classifier):
         fixed: whether its graph takes images of the size of `preprocess` only, as models with windows do.
     """
 
-    preprocess = CLASSIFIERS
+    preprocess, class_count = CLASSIFIERS, 1000
 
-    def __init__(self, name: str, fixed: bool) -> None:
+    def __init__(self, name: str, fixed: bool = False) -> None:
         self.model = self._make(name)
         self.fixed_size = fixed
 
@@ -53,10 +65,8 @@ class WholeClassifier(Classifier):
 
     def parts(self) -> list[Part]:
         """`model` alone."""
-        (part,) = super().parts()
-        if self.fixed_size:
-            part.inputs = (ports.image(self.preprocess.crop),)
-        return [part]
+        image = ports.image(self.preprocess.crop if self.fixed_size else None)
+        return [Part("model", "board", self.model, (image,), (ports.logits(self.class_count),))]
 
 
 class TimmClassifier(WholeClassifier):

@@ -17,19 +17,13 @@ from sc2bench.models.layer import (
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from splitwatt.engines.rangecoder import Tables
-from splitwatt.export import ports
-from splitwatt.export.graphs.gdn import fixed
-from splitwatt.export.graphs.input_compression import Analysis
-from splitwatt.export.networks.hyperprior import HyperpriorModel
-from splitwatt.export.networks.latent_codecs import EightBits
-from splitwatt.export.spec import Coding, LoadedFile, Part, plain_part
+from splitwatt.export.networks.latent_codecs import EightBits, Entropic, Hyperprior
+from splitwatt.export.spec import LoadedFile, Part
 from splitwatt.export.weights.checkpoints import fill_bottleneck
 from splitwatt.export.weights.random_weights import (
     fit_batch_norms,
     fit_bottleneck,
     fit_hyperprior,
-    quantised,
 )
 
 
@@ -37,39 +31,36 @@ class Bottleneck(ABC):
     """An encoder, a codec and a decoder around one of sc2bench's layers.
 
     Args:
-        layer: the layer, in evaluation mode.
+        layer: the layer.
+        encoder: image -> latent.
+        decoder: latent -> features.
+        codec: between the two.
         channels: of the latent.
     """
 
-    def __init__(self, layer: Any, channels: int) -> None:
-        self.layer, self.channels = layer.eval(), channels
-
-    @abstractmethod
-    def coding(self) -> Coding:
-        """See `Network.coding`."""
-
-    @abstractmethod
-    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See `Network.coded`."""
+    def __init__(
+        self,
+        layer: Any,
+        encoder: nn.Sequential,
+        decoder: nn.Sequential,
+        codec: EightBits | Entropic | Hyperprior,
+        channels: int,
+    ) -> None:
+        self.layer, self.encoder, self.decoder = layer.eval(), encoder, decoder
+        self.codec, self.channels = codec, channels
 
     @abstractmethod
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """Make random weights for about `bits` per symbol; returns the latents of `images` as decoded."""
 
     @property
-    def encoder(self) -> nn.Sequential:
-        """Image -> latent."""
-        return self.layer.encoder  # type: ignore[no-any-return]
-
-    @property
-    def decoder(self) -> nn.Sequential:
-        """Latent -> features."""
-        return self.layer.decoder  # type: ignore[no-any-return]
-
-    @property
     def encoder_modules(self) -> Sequence[nn.Module]:
-        """Encoder and entropy model."""
-        return (self.encoder,)
+        """The modules that the board needs."""
+        return (self.encoder, *self.codec.modules)
+
+    def parts(self) -> list[Part]:
+        """The parts before the server's body."""
+        return self.codec.parts(self.encoder, self.channels)
 
     def received(self, image: Tensor) -> Tensor:
         """The latent of an image as the server decodes it."""
@@ -77,7 +68,7 @@ class Bottleneck(ABC):
         for part in self.parts():
             outputs = part.reference(tensors)
             tensors.update(outputs)
-            tensors.update(self.coded(outputs, tensors))
+            tensors.update(self.codec.coded(outputs, tensors))
         return tensors["latent"]
 
     def load(self, state: Mapping[str, Any], source: LoadedFile) -> None:
@@ -88,10 +79,10 @@ class Bottleneck(ABC):
         """
         fill_bottleneck(self.layer, state, source)
 
-    def parts(self) -> list[Part]:
-        """The parts before the server's body."""
-        latent, graph = ports.maps("latent", self.channels), fixed(self.encoder)
-        return [plain_part("encoder", "board", self.encoder, ports.image(), latent, graph=graph)]
+    def _reset(self) -> None:
+        for module in self.layer.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                module.reset_parameters()
 
 
 class Factorized(Bottleneck):
@@ -99,26 +90,13 @@ class Factorized(Bottleneck):
 
     def __init__(self, **more: Any) -> None:
         layer = FPBasedResNetBottleneck(**more)
-        super().__init__(layer, int(layer.entropy_bottleneck.channels))
-
-    def coding(self) -> Coding:
-        """The range coder under the bottleneck's tables."""
-        return Coding("rangecoder", (Tables.from_compressai(self.layer.entropy_bottleneck),))
-
-    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The latent as it comes out of the coder."""
-        bottleneck = self.layer.entropy_bottleneck
-        return {n: quantised(bottleneck, t) for n, t in outputs.items() if n == "latent"}
+        codec = Entropic(layer.entropy_bottleneck)
+        super().__init__(layer, layer.encoder, layer.decoder, codec, int(codec.bottleneck.channels))
 
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`."""
-        _reset(self.layer)
+        self._reset()
         return fit_bottleneck(self.layer, images, bits)
-
-    @property
-    def encoder_modules(self) -> Sequence[nn.Module]:
-        """Encoder and entropy model."""
-        return (self.encoder, self.layer.entropy_bottleneck)
 
 
 class MeanScale(Bottleneck):
@@ -129,70 +107,14 @@ class MeanScale(Bottleneck):
 
     def __init__(self, **more: Any) -> None:
         layer = self._layer(**more)
-        super().__init__(layer, int(layer.num_bottleneck_channels))
-
-    def _side(self, latent: Tensor) -> Tensor:
-        side: Tensor = self.layer.h_a(latent if self._means else latent.abs())
-        return side
-
-    @property
-    def model(self) -> HyperpriorModel:
-        """Its entropy model."""
-        layer = self.layer
-        return HyperpriorModel(
-            layer.entropy_bottleneck,
-            layer.gaussian_conditional,
-            layer.h_s,
-            self.channels,
-            self._means,
-        )
-
-    @property
-    def encoder(self) -> nn.Sequential:
-        """Image -> latent."""
-        return self.layer.g_a  # type: ignore[no-any-return]
-
-    @property
-    def decoder(self) -> nn.Sequential:
-        """Latent -> features."""
-        return self.layer.g_s  # type: ignore[no-any-return]
-
-    @property
-    def encoder_modules(self) -> Sequence[nn.Module]:
-        """Both analyses and the entropy model; the board runs its synthesis too."""
-        return (self.encoder, self.layer.h_a, *self.model.modules)
-
-    def coding(self) -> Coding:
-        """Two bitstreams under two sets of tables."""
-        return self.model.coding()
-
-    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See `HyperpriorModel.coded`."""
-        return self.model.coded(outputs, tensors)
+        codec = Hyperprior(layer, self._means)
+        super().__init__(layer, layer.g_a, layer.g_s, codec, int(layer.num_bottleneck_channels))
 
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`."""
-        _reset(self.layer)
-        fit_hyperprior(self.layer, images, bits, self._side)
+        self._reset()
+        fit_hyperprior(self.layer, images, bits, self._means)
         return self.received(images)
-
-    def parts(self) -> list[Part]:
-        """The encoder, which gives both latents, and the part that both ends run."""
-
-        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            latent = self.encoder(tensors["image"])
-            return {"latent": latent, "side": self._side(latent)}
-
-        encoder = Part(
-            "encoder",
-            "board",
-            Analysis(self.encoder, self.layer.h_a, not self._means),
-            (ports.image(),),
-            (ports.maps("latent", self.channels), self.model.side_port),
-            reference,
-            [self.encoder, self.layer.h_a],
-        )
-        return [encoder, self.model.part()]
 
 
 class ScaleHyperprior(MeanScale):
@@ -214,27 +136,12 @@ class ChannelReduction(Bottleneck):
         rest = larger_resnet_layer1_bottleneck(bottleneck_channel=channels)
         encoder = nn.Sequential(stem.conv1, stem.bn1, stem.relu, stem.maxpool, *rest.encoder)
         layer = SimpleBottleneck(encoder, rest.decoder)
-        super().__init__(layer, channels)
-        self._codec = EightBits()
-
-    def coding(self) -> Coding:
-        """One byte a value."""
-        return self._codec.coding()
-
-    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The latent on its own scale of 256 steps, item by item."""
-        return {n: self._codec.received(t) for n, t in outputs.items() if n == "latent"}
+        super().__init__(layer, encoder, rest.decoder, EightBits(), channels)
 
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`; `bits` are always 8."""
         fit_batch_norms([self.encoder], lambda: self.encoder(images))
         with torch.no_grad():
-            latents = self._codec.received(self.encoder(images))
+            latents = self.received(images)
         fit_batch_norms([self.decoder], lambda: self.decoder(latents))
         return latents
-
-
-def _reset(layer: nn.Module) -> None:
-    for module in layer.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            module.reset_parameters()

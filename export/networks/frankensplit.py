@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,26 +15,29 @@ from torch import Tensor, nn
 
 from splitwatt.device_configs.errors import CheckpointError, UsageError
 from splitwatt.engines.bundle.manifest import Port
-from splitwatt.engines.rangecoder import Tables
 from splitwatt.export import ports
 from splitwatt.export.graphs import frankensplit as graphs
-from splitwatt.export.networks.backbones import SIDE, enliven, load_timm, make_timm
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
+from splitwatt.export.networks.backbones import (
+    LOGIT_SPREAD,
+    SIDE,
+    enliven,
+    load_timm,
+    make_timm,
+)
+from splitwatt.export.networks.latent_codecs import Entropic
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill, subset
 from splitwatt.export.weights.random_weights import (
+    bits_at,
     fit_batch_norms,
-    fit_entropy,
+    fit_factorized,
     level,
-    quantised,
     seeded,
-    widening,
 )
 
-LOGIT_SPREAD = 6.0
-# Bits per symbol at the smallest and the largest beta: the paper's lossless files have 1.1 to 1.5.
-_BITS = (2.0, 0.8)
-_BETAS = (0.015, 1.024)
+# The smallest and the largest beta, and bits per symbol there: the paper's lossless files have 1.1 to 1.5.
+_BETAS, _BITS = (0.015, 1.024), (2.0, 0.8)
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class FrankenSplit(Network):
             )
         self.encoder = graphs.Encoder(channels).eval()
         self.bottleneck: Any = EntropyBottleneck(channels).eval()
+        self.codec = Entropic(self.bottleneck)
+        self.encoder_modules = (self.encoder, self.bottleneck)
         self.decoder = self._decoder(backbone, channels)
         self.tail = graphs.Tail(self.backbone).eval()
 
@@ -113,19 +117,6 @@ class FrankenSplit(Network):
             else:
                 blueprint = Blueprint(kind, widths[:3], (3, 3))
         return blueprint.decoder(channels).eval()
-
-    @property
-    def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
-        """Encoder and entropy model."""
-        return (self.encoder, self.bottleneck)
-
-    def coding(self) -> Coding:
-        """The range coder under the bottleneck's tables."""
-        return Coding("rangecoder", (Tables.from_compressai(self.bottleneck),))
-
-    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The latent as it comes out of the coder."""
-        return {n: quantised(self.bottleneck, t) for n, t in outputs.items() if n == "latent"}
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """`compressor`: a state_dict of encoder, entropy_bottleneck and decoder; `backbone`: timm's.
@@ -167,8 +158,7 @@ class FrankenSplit(Network):
     def _fit_encoder(self, images: Tensor) -> Tensor:
         """Fit the encoder; returns the rounded latents of `images`.
 
-        Computed in double precision and rounded, so that all bundles of a rate have the same bytes of
-        encoder and tables.
+        All bundles of a rate have the same bytes of encoder and tables, see `fit_encoder`.
         """
         with seeded(self.shared):
             for module in self.encoder.modules():
@@ -176,17 +166,13 @@ class FrankenSplit(Network):
                     module.reset_parameters()
             fresh = EntropyBottleneck(self.channels)
         self.bottleneck.load_state_dict(fresh.state_dict(), strict=False)
-        encoder = self.encoder.double()
-        latent = encoder(images.double())
-        factor = widening(latent, _bits(self.rate))
-        last: Any = encoder[-1]
-        for layer in (last.conv2, last.skip):
-            layer.weight.mul_(factor[:, None, None, None])
-            layer.bias.mul_(factor)
-        encoder.float()
-        latent = latent * factor[:, None, None]
-        fit_entropy(self.bottleneck, latent)
-        return quantised(self.bottleneck, latent.float())
+        return fit_factorized(
+            self.encoder,
+            self.bottleneck,
+            images,
+            bits_at(self.rate, _BETAS, _BITS),
+            last=lambda block: (block.conv2, block.skip),
+        )
 
     def parts(self) -> list[Part]:
         """encoder | decoder, tail."""
@@ -196,14 +182,7 @@ class FrankenSplit(Network):
         features = Port("features", "float32", tuple(made.shape))
         logits = ports.logits(self.backbone.num_classes)
         return [
-            plain_part("encoder", "board", self.encoder, ports.image((SIDE, SIDE)), latent),
-            plain_part("decoder", "server", self.decoder, latent, features),
-            plain_part("tail", "server", self.tail, features, logits, self.tail.counted),
+            Part("encoder", "board", self.encoder, (ports.image((SIDE, SIDE)),), (latent,)),
+            Part("decoder", "server", self.decoder, (latent,), (features,)),
+            Part("tail", "server", self.tail, (features,), (logits,), counted=self.tail.counted),
         ]
-
-
-def _bits(rate: str) -> float:
-    """Bits per symbol of a rate point's random latents."""
-    low, high = (math.log2(beta) for beta in _BETAS)
-    share = (math.log2(float(rate)) - low) / (high - low)
-    return _BITS[0] + share * (_BITS[1] - _BITS[0])

@@ -20,24 +20,22 @@ from torch import Tensor, nn
 
 from splitwatt.device_configs.errors import CheckpointError
 from splitwatt.engines.bundle.manifest import Port, Preprocess
-from splitwatt.engines.rangecoder import Tables
 from splitwatt.export import ports
-from splitwatt.export.networks.backbones import WholeClassifier, load_timm, make_timm
-from splitwatt.export.networks.classification import LOGIT_SPREAD
+from splitwatt.export.networks.backbones import (
+    LOGIT_SPREAD,
+    WholeClassifier,
+    load_timm,
+    make_timm,
+)
+from splitwatt.export.networks.latent_codecs import Entropic
 from splitwatt.export.networks.timm_cut import Cut
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, fit_entropy, level, quantised
 
 # The most channels of the latent.
 _CHANNELS = 64
-
-
-def _bias(convolution: nn.Conv2d) -> Tensor:
-    if convolution.bias is None:
-        raise ValueError("a convolution of the bottleneck has a bias")
-    return convolution.bias
 
 
 class GainedBottleneck(nn.Module):
@@ -50,8 +48,8 @@ class GainedBottleneck(nn.Module):
 
     def __init__(self, width: int, channels: int, rates: int) -> None:
         super().__init__()
-        self.down = nn.Conv2d(width, channels, 1)
-        self.up = nn.Conv2d(channels, width, 3, padding=1)
+        self.down: Any = nn.Conv2d(width, channels, 1)
+        self.up: Any = nn.Conv2d(channels, width, 3, padding=1)
         self.gains = nn.Parameter(torch.zeros(rates, channels))
         self.inverse = nn.Parameter(torch.zeros(rates, channels))
         self.entropy = nn.ModuleList(
@@ -70,10 +68,10 @@ class GainedBottleneck(nn.Module):
         basis = basis.flip(1)[:, : self.down.out_channels].float()
         with torch.no_grad():
             self.down.weight.copy_(basis.T[:, :, None, None])
-            _bias(self.down).copy_(-(basis.T @ mean.float()))
+            self.down.bias.copy_(-(basis.T @ mean.float()))
             self.up.weight.zero_()
             self.up.weight[:, :, 1, 1] = basis
-            _bias(self.up).copy_(mean.float())
+            self.up.bias.copy_(mean.float())
             for rate, step in enumerate(steps):
                 self.gains[rate] = -torch.log(torch.tensor(step))
                 self.inverse[rate] = torch.log(torch.tensor(step))
@@ -94,7 +92,7 @@ class GainedBottleneck(nn.Module):
         with torch.no_grad():
             gain = self.gains[rate].exp()
             down.weight.mul_(gain[:, None, None, None])
-            _bias(down).mul_(gain)
+            down.bias.mul_(gain)
             up.weight.mul_(self.inverse[rate].exp()[None, :, None, None])
         return down, up
 
@@ -166,12 +164,6 @@ class LocalBackbone(WholeClassifier):
         load_backbone(self.model, states["model"])
         return []
 
-    def parts(self) -> list[Part]:
-        """`model` alone."""
-        (part,) = super().parts()
-        part.outputs = (ports.logits(self.class_count),)
-        return [part]
-
 
 class SplitBackbone(Network):
     """image -> latent | latent -> features -> logits, at one of the trained rates.
@@ -200,6 +192,7 @@ class SplitBackbone(Network):
         self.cut = Cut(self.backbone, self.at, self.side)
         self.split = GainedSplit(self.cut, self.rates)
         self.bottleneck: Any = self.split.bottleneck.entropy[self.rate]
+        self.codec = Entropic(self.bottleneck)
         self._fold()
 
     def _fold(self) -> None:
@@ -209,14 +202,6 @@ class SplitBackbone(Network):
         self.encoder = nn.Sequential(split.front, split.before, split.maps, down).eval()
         self.decoder = nn.Sequential(up, split.own, split.after).eval()
         self.encoder_modules = (self.encoder, self.bottleneck)
-
-    def coding(self) -> Coding:
-        """The range coder under the tables of the rate."""
-        return Coding("rangecoder", (Tables.from_compressai(self.bottleneck),))
-
-    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The latent as it comes out of the coder."""
-        return {n: quantised(self.bottleneck, t) for n, t in outputs.items() if n == "latent"}
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """Load `compressor`, the trained weights, and `model`, the backbone's."""
@@ -249,7 +234,7 @@ class SplitBackbone(Network):
         features = Port("features", "float32", (1, *self.cut.features))
         image, logits = ports.image((self.side, self.side)), ports.logits(self.class_count)
         return [
-            plain_part("encoder", "board", self.encoder, image, latent),
-            plain_part("decoder", "server", self.decoder, latent, features),
-            plain_part("tail", "server", self.split.tail, features, logits),
+            Part("encoder", "board", self.encoder, (image,), (latent,)),
+            Part("decoder", "server", self.decoder, (latent,), (features,)),
+            Part("tail", "server", self.split.tail, (features,), (logits,)),
         ]

@@ -6,24 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from compressai.models.utils import remap_old_keys
 from sc2bench.models.backbone import FeatureExtractionBackbone
 from sc2bench.models.detection.rcnn import create_faster_rcnn_fpn
 from sc2bench.models.segmentation.deeplabv3 import create_deeplabv3
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export import ports
-from splitwatt.export.graphs.bottleneck import Body
+from splitwatt.export.graphs.codecs import fixed
 from splitwatt.export.graphs.rcnn import Rcnn
-from splitwatt.export.graphs.segmentation import Segmenter
 from splitwatt.export.networks.bottlenecks import Bottleneck
 from splitwatt.export.networks.detection import detections, fit_rcnn
 from splitwatt.export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
-from splitwatt.export.networks.split_files import LOADERS
+from splitwatt.export.networks.segmentation import SegmentationHead
 from splitwatt.export.networks.trunks import Trunk, resnet
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.checkpoints import differences, fill, subset
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, level_while, seeded
 
 # Standard deviation of random logits: the best of 1000 classes then gets a probability of some tenths.
@@ -31,6 +31,11 @@ LOGIT_SPREAD = 4.0
 FEATURES = ("f1", "f2", "f3", "f4")
 # The stages whose outputs are f1 to f4, as the papers' configurations return them to the pyramid.
 RETURNED = {"bottleneck_layer": "1", "layer2": "2", "layer3": "3", "layer4": "4"}
+
+# What each role's file puts before the names of the body's tensors.
+_BODIES = {"classification": "", "detection": "backbone.body.", "segmentation": "backbone."}
+# The layers of a ResNet's body that detection and segmentation files repeat.
+_LAYERS = ("layer2", "layer3", "layer4")
 
 
 def faster_rcnn(model: Any, num_classes: int = 91, **more: Any) -> Any:
@@ -108,24 +113,13 @@ class SplitNetwork(Network):
         self.trunk, self.model, self.rcnn, self.segmenter = trunk, trunk.model, rcnn, segmenter
         self.bits, self.shared, self.classifies = bits, shared, classifies
         self.bottleneck = trunk.bottleneck
+        self.codec = self.bottleneck.codec
+        self.encoder_modules = self.bottleneck.encoder_modules
         self.fixed_size = trunk.fixed_size
         for head in (rcnn, segmenter):
             if head is not None:
                 head.eval()
         self.rcnn_graph = None if rcnn is None else Rcnn(rcnn, (4, 8, 16, 32)).eval()
-
-    def coding(self) -> Coding:
-        """The bottleneck's codec."""
-        return self.bottleneck.coding()
-
-    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The values that the bottleneck's codec decodes."""
-        return self.bottleneck.coded(outputs, tensors)
-
-    @property
-    def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
-        """Encoder and entropy model."""
-        return self.bottleneck.encoder_modules
 
     def features(self, latent: Tensor) -> list[Tensor]:
         """f1 to f4 by the papers' own modules; with fewer stages the last one is f4."""
@@ -134,17 +128,28 @@ class SplitNetwork(Network):
             outputs.append(stage(outputs[-1]))
         return outputs
 
-    # -- weights ---------------------------------------------------------------------------------
-
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """Load the body from the first file and each head from its own; copies of the body are compared."""
         notes: list[str] = []
-        for role, loaded in states.items():
-            is_body = not notes and role == next(iter(states))
-            notes += LOADERS[role](self, loaded, is_body)
+        for number, (role, loaded) in enumerate(states.items()):
+            prefix = _BODIES[role]
+            body = subset(loaded.state, prefix)
+            if number:
+                body = remap_old_keys("bottleneck_layer.entropy_bottleneck", body)
+                notes += differences(body, self.model, loaded.path, self.trunk.replaced)
+            else:
+                self.bottleneck.load(subset(body, "bottleneck_layer."), loaded)
+            if role == "classification":
+                # The file may still have the layers that the bottleneck replaces: sc2bench ignores them.
+                left_out = self.trunk.replaced
+                fill(self.model, loaded.state, loaded, left_out, ("bottleneck_layer.",))
+                continue
+            if not number:
+                layers = nn.ModuleDict({name: getattr(self.model, name) for name in _LAYERS})
+                fill(layers, {k: v for k, v in body.items() if k.startswith(_LAYERS)}, loaded)
+            head = self.rcnn if role == "detection" else self.segmenter
+            fill(head, loaded.state, loaded, ("aux_classifier.",), (prefix,))
         return notes
-
-    # -- random weights --------------------------------------------------------------------------
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """Make random weights: the encoder is seeded by `shared`, and classes and boxes are spread."""
@@ -187,8 +192,6 @@ class SplitNetwork(Network):
             return int(self.segmenter.classifier[-1].out_channels)
         return int(self.trunk.fc.out_features)
 
-    # -- parts -----------------------------------------------------------------------------------
-
     def parts(self) -> list[Part]:
         """encoder, what the codec runs, body, and a head per task."""
         parts = [*self.bottleneck.parts(), self._body()]
@@ -202,22 +205,15 @@ class SplitNetwork(Network):
 
     def _body(self) -> Part:
         every = self.rcnn is not None
-        outputs: tuple[Port, ...] = (self.trunk.f4,)
-        if every:
-            outputs = self._features()
+        outputs = self._features() if every else (self.trunk.f4,)
         decoder, stages = self.bottleneck.decoder, self.trunk.stages
-
-        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            features = self.features(tensors["latent"])
-            return dict(zip(FEATURES, features, strict=True)) if every else {"f4": features[-1]}
-
         return Part(
             "body",
             "server",
-            Body(decoder, stages, every),
+            _Body(decoder, stages, every),
             (self._batched(ports.maps("latent", self.bottleneck.channels)),),
             tuple(map(self._batched, outputs)),
-            reference,
+            lambda latent: tuple(self.features(latent)[0 if every else -1 :]),
             [decoder, *stages],
         )
 
@@ -225,7 +221,7 @@ class SplitNetwork(Network):
         trunk = self.trunk
         given = self._batched(trunk.f4)
         made = self._batched(ports.logits(trunk.fc.out_features))
-        return plain_part("classifier", "server", trunk.head, given, made, [trunk.fc])
+        return Part("classifier", "server", trunk.head, (given,), (made,), counted=[trunk.fc])
 
     def _features(self) -> tuple[Port, ...]:
         return tuple(map(ports.maps, FEATURES, channels(self.model)))
@@ -235,42 +231,55 @@ class SplitNetwork(Network):
         return port if self.trunk.fixed_size else ports.batched(port)
 
     def _detector(self) -> Part:
-        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            named = {str(i): tensors[name] for i, name in enumerate(FEATURES, 1)}
-            return detections(self.rcnn, named, tensors)
+        def original(*given: Tensor) -> tuple[Tensor, ...]:
+            *features, input_size, valid_size = given
+            named = {str(i): feature for i, feature in enumerate(features, 1)}
+            return detections(self.rcnn, named, input_size, valid_size)
 
-        features = self._features()
         return Part(
             "detector",
             "server",
             _SplitRcnn(self.rcnn_graph),
-            (*features, ports.INPUT_SIZE, ports.VALID_SIZE),
+            (*self._features(), ports.INPUT_SIZE, ports.VALID_SIZE),
             ports.DETECTIONS,
-            reference,
+            original,
             [self.rcnn.backbone.fpn, self.rcnn.rpn, self.rcnn.roi_heads],
             checks=("proposals",),
             compare="boxes",
         )
 
     def _segmenter(self) -> Part:
-        classifier = self.segmenter.classifier
-
-        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            size = [int(n) for n in tensors["input_size"]]
-            small = classifier(tensors["f4"])
-            logits = interpolate(small, size=size, mode="bilinear", align_corners=False)
-            return {"mask": logits.argmax(1), "logits": logits}
-
         return Part(
             "segmenter",
             "server",
-            Segmenter(classifier),
+            SegmentationHead(self.segmenter.classifier),
             (self.trunk.f4, ports.INPUT_SIZE),
             (ports.MASK,),
-            reference,
-            [classifier],
             checks=("logits",),
         )
+
+
+class _Body(nn.Module):
+    """Decoder and residual layers: rounded latent -> features.
+
+    Args:
+        decoder: of a bottleneck layer.
+        layers: the stages of the backbone after it.
+        every: whether f1 (the decoder's output) to f4 are wanted, or f4 alone.
+    """
+
+    def __init__(self, decoder: nn.Sequential, layers: Sequence[nn.Module], every: bool) -> None:
+        super().__init__()
+        self.decoder = fixed(decoder)
+        self.layers = nn.ModuleList(layers)
+        self.every = every
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, ...]:
+        """(f1, f2, f3, f4) or (f4,)."""
+        features = [self.decoder(latent)]
+        for layer in self.layers:
+            features.append(layer(features[-1]))
+        return tuple(features) if self.every else (features[-1],)
 
 
 class _SplitRcnn(nn.Module):

@@ -22,7 +22,8 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Manifest, Part
 from splitwatt.engines.bundle.model_name import FP32
 from splitwatt.engines.verify.samples import write_manifest
-from splitwatt.export.compat import Table, tables_of
+from splitwatt.export.compat.fit import tables_of
+from splitwatt.export.compat.tables import Table
 from splitwatt.export.precision.error import Board, measure
 from splitwatt.export.precision.graph import to_fp16, to_int8, to_tf32
 from splitwatt.export.precision.int8_images import calibration_images
@@ -48,7 +49,7 @@ def convert(
         ExportError: nothing to convert, or a graph that does not fit or overflows in it.
     """
     images, named = calibration_images(calibration) if precision == "int8" else ([], None)
-    parts = _convertible(bundle.manifest)
+    parts = [part for part in bundle.manifest.placed("board") if part.runtime == "tensorrt"]
     if not parts:
         raise ExportError(
             f"no part of {bundle.manifest.model} runs on {bundle.manifest.target}'s TensorRT",
@@ -60,7 +61,9 @@ def convert(
         tables = _tables(part)
         if precision == "int8":
             with Board(bundle) as board:
-                graphs[part.name] = to_int8(model, board.feeds(part, images), tables)
+                graphs[part.name] = to_int8(
+                    model, (board.run(image, False).fed[part.name] for image in images), tables
+                )
         else:
             graphs[part.name] = to_fp16(model, tables)
     with _variant(bundle, graphs, precision) as other:
@@ -103,10 +106,6 @@ def state_trials(bundle: Bundle, photos: Sequence[str]) -> Manifest:
 
 def _tables(part: Part) -> list[Table]:
     return [table for table in tables_of(load_target(part.target)) if table is not None]
-
-
-def _convertible(manifest: Manifest) -> list[Part]:
-    return [part for part in manifest.placed("board") if part.runtime == "tensorrt"]
 
 
 @contextlib.contextmanager

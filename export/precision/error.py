@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from splitwatt.device_configs.errors import ExportError
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import LatentMove, Part, PartError, Rounding
 from splitwatt.engines.codecs import codec_of
 from splitwatt.engines.codecs.base import Codec
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import ServerPipeline
 from splitwatt.engines.pipeline.postprocess import Answer, Sizes, answer_of
 from splitwatt.engines.pipeline.preprocess import preprocess
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.engines.verify.agreement import agreement, moved
 
 Arrays = dict[str, np.ndarray]
@@ -27,10 +27,11 @@ Arrays = dict[str, np.ndarray]
 class Outcome:
     """One photograph through a board's parts.
 
-    made: part -> its outputs. payload, arrived: a split model's sent bytes, and the decoded tensors.
+    fed, made: part -> its inputs, its outputs. payload, arrived: a split model's sent bytes, and the decoded tensors.
     """
 
     sizes: Sizes
+    fed: dict[str, Arrays] = field(default_factory=dict)
     made: dict[str, Arrays] = field(default_factory=dict)
     payload: bytes = b""
     arrived: Arrays = field(default_factory=dict)
@@ -52,11 +53,18 @@ class Board(Closing):
     def run(self, photo: str, whole: bool) -> Outcome:
         """A photograph's outcome, with its answer if the model is local and `whole` is true."""
         manifest = self._bundle.manifest
-        tensors, sizes = self._prepare(photo)
+        prepared = preprocess(decode_image(photo), manifest.preprocess)
+        sizes = Sizes(prepared.image_size, prepared.valid_size, prepared.input_size)
+        tensors: Arrays = {
+            "image": prepared.tensor,
+            "valid_size": np.array(sizes.valid, np.int64),
+            "input_size": np.array(sizes.input, np.int64),
+        }
         outcome = Outcome(sizes)
         for part in manifest.placed("board"):
             engine = self._store.get(self._bundle, part, "cpu", None)
-            outcome.made[part.name] = engine.run({name: tensors[name] for name in engine.inputs})
+            outcome.fed[part.name] = {name: tensors[name] for name in engine.inputs}
+            outcome.made[part.name] = engine.run(outcome.fed[part.name])
             tensors.update(outcome.made[part.name])
         if self._codec is not None:
             outcome.payload = self._codec.encode(tensors)
@@ -68,31 +76,9 @@ class Board(Closing):
             }
         return outcome
 
-    def feeds(self, part: Part, photos: Sequence[str]) -> Iterator[Arrays]:
-        """The inputs of a part for each photograph, one at a time."""
-        for photo in photos:
-            tensors, _ = self._prepare(photo)
-            for before in self._bundle.manifest.placed("board"):
-                engine = self._store.get(self._bundle, before, "cpu", None)
-                feed = {name: tensors[name] for name in engine.inputs}
-                if before.name == part.name:
-                    yield feed
-                    break
-                tensors.update(engine.run(feed))
-
     def close(self) -> None:
         """Close its engines."""
         self._store.close()
-
-    def _prepare(self, photo: str) -> tuple[Arrays, Sizes]:
-        prepared = preprocess(decode_image(photo), self._bundle.manifest.preprocess)
-        sizes = Sizes(prepared.image_size, prepared.valid_size, prepared.input_size)
-        tensors: Arrays = {
-            "image": prepared.tensor,
-            "valid_size": np.array(sizes.valid, np.int64),
-            "input_size": np.array(sizes.input, np.int64),
-        }
-        return tensors, sizes
 
 
 def measure(

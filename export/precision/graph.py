@@ -9,20 +9,23 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import tempfile
 import warnings
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from splitwatt.device_configs.errors import ExportError
-from splitwatt.export.compat import Table, check_model
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.fold import refill
 from splitwatt.export.compat.macs import PRODUCTS
+from splitwatt.export.compat.tables import Table
 
 Arrays = dict[str, np.ndarray]
 # float32 has 24 bits of which TF32 keeps 11: multiplying by 2**13 + 1 splits them (Veltkamp).
@@ -45,7 +48,7 @@ def to_fp16(model: onnx.ModelProto, tables: Collection[Table]) -> onnx.ModelProt
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of weights that underflow: the error is measured
             made: onnx.ModelProto = convert_float_to_float16(
-                _copy(model), keep_io_types=True, op_block_list=sorted(kept)
+                copy.deepcopy(model), keep_io_types=True, op_block_list=sorted(kept)
             )
         made.ir_version = model.ir_version
         _drop_repeated(made)
@@ -68,8 +71,7 @@ def _drop_repeated(model: onnx.ModelProto) -> None:
         if node.op_type != "Cast" or node.output[0] not in made:
             kept.append(node)
         made.update(node.output)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
+    refill(model.graph.node, kept)
 
 
 def to_int8(
@@ -84,39 +86,33 @@ def to_int8(
     Raises:
         ExportError: no product to quantise, or the result does not fit.
     """
-    from onnxruntime import quantization
+    from onnxruntime.quantization import quantize_static
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        """Gives the quantiser the images, one at a time."""
-
-        def __init__(self) -> None:
-            self._left = iter(feeds)
-
-        def get_next(self) -> Any:
-            """The next image's inputs, None after the last."""
-            return next(self._left, None)
-
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        path = Path(folder) / "int8.onnx"
-        quantization.quantize_static(
-            _copy(model),
-            str(path),
-            Reader(),
-            op_types_to_quantize=sorted(PRODUCTS),
-            per_channel=True,
-            extra_options={
-                "ActivationSymmetric": True,  # TensorRT takes no zero point but 0
-                "WeightSymmetric": True,
-                "AddQDQPairToWeight": True,  # nor, before 10, weights that are int8 already
-                "QuantizeBias": False,  # nor quantised biases
-                # Products take quantised factors; what they make is for the next one to quantise.
-                "OpTypesToExcludeOutputQuantization": sorted(PRODUCTS),
-            },
-        )
-        made = onnx.load(str(path))
+    left = iter(feeds)
+    logging.disable(logging.WARNING)  # the advice to prepare the model first: it is cleaned already
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "int8.onnx"
+            quantize_static(
+                copy.deepcopy(model),
+                str(path),
+                SimpleNamespace(get_next=lambda: next(left, None)),
+                op_types_to_quantize=sorted(PRODUCTS),
+                per_channel=True,
+                extra_options={
+                    "ActivationSymmetric": True,  # TensorRT takes no zero point but 0
+                    "WeightSymmetric": True,
+                    "AddQDQPairToWeight": True,  # nor, before 10, weights that are int8 already
+                    "QuantizeBias": False,  # nor quantised biases
+                    # Products take quantised factors; what they make is for the next one to quantise.
+                    "OpTypesToExcludeOutputQuantization": sorted(PRODUCTS),
+                },
+            )
+            made = onnx.load(str(path))
+    finally:
+        logging.disable(logging.NOTSET)
     made.ir_version = model.ir_version
-    del made.opset_import[:]
-    made.opset_import.extend(o for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    refill(made.opset_import, (o for o in model.opset_import if o.domain in ("", "ai.onnx")))
     if not any(node.op_type == "QuantizeLinear" for node in made.graph.node):
         raise ExportError(
             f"the part '{model.graph.name}' has no product to quantise", "export it in fp32"
@@ -129,7 +125,7 @@ def to_int8(
 
 def to_tf32(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with every factor of a product rounded as by TF32."""
-    made = _copy(model)
+    made = copy.deepcopy(model)
     constants = {tensor.name: tensor for tensor in made.graph.initializer}
     nodes: list[onnx.NodeProto] = []
     rounded: dict[str, str] = {}
@@ -147,8 +143,7 @@ def to_tf32(model: onnx.ModelProto) -> onnx.ModelProto:
                 node.input[index] = rounded[name]
         nodes.append(node)
     made.graph.initializer.append(numpy_helper.from_array(np.array(_SPLIT), "tf32_split"))
-    del made.graph.node[:]
-    made.graph.node.extend(nodes)
+    refill(made.graph.node, nodes)
     return made
 
 
@@ -165,22 +160,3 @@ def _rounding(name: str, to_name: str) -> list[onnx.NodeProto]:
         helper.make_node("Sub", [scaled, name], [rest]),
         helper.make_node("Sub", [scaled, rest], [to_name]),
     ]
-
-
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress the advice to prepare the model first: it is cleaned already."""
-    import logging
-
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.root.setLevel(level)

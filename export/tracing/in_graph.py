@@ -11,8 +11,7 @@ from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.engines.bundle.manifest import GraphFile, Manifest
 from splitwatt.engines.rangecoder import Tables
-from splitwatt.engines.rangecoder.graph import append_encoder
-from splitwatt.engines.rangecoder.words import LATENT
+from splitwatt.engines.rangecoder.graph import LATENT, append_encoder
 from splitwatt.engines.tensorrt.versions import TYPED, generation
 from splitwatt.engines.verify.samples import write_manifest
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -19,13 +20,18 @@ from splitwatt.device_configs.errors import ExportError
 from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.targets import Target
 from splitwatt.engines.bundle import manifest as manifest_parts
+from splitwatt.engines.bundle.arrays import unpacked_bytes
 from splitwatt.engines.bundle.manifest import Port
-from splitwatt.export.compat import Piece, Report, fit
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.compat.fit import Piece, fit
 from splitwatt.export.compat.macs import PRODUCTS, macs_of, sized
 from splitwatt.export.compat.view import opset_of, shape_of, type_name
 from splitwatt.export.spec import Part
-from splitwatt.export.tracing.parity import RELATIVE, match
+from splitwatt.export.tracing.parity import Difference
 from splitwatt.export.tracing.strips import strips_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Arrays = dict[str, np.ndarray]
 
@@ -47,7 +53,7 @@ class Placed:
 
     pieces: tuple[Piece, ...]
     feeds: tuple[Arrays, ...]
-    report: Report
+    report: manifest_parts.PartFit
 
 
 def place(model: onnx.ModelProto, part: Part, target: Target, runs: Sequence[Run]) -> Placed:
@@ -136,10 +142,23 @@ def write_piece(
     )
 
 
+def write_tables(path: Path, tables: Tables) -> manifest_parts.TablesFile:
+    """Write entropy tables; their entry in the manifest."""
+    tables.save(str(path))
+    return manifest_parts.TablesFile(
+        path.name, sha256_file(str(path)), tables.id, unpacked_bytes(str(path))
+    )
+
+
 def inputs_of(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """A graph's inputs without the initializers that old files list as inputs."""
     own = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in own]
+
+
+def parameters(modules: Sequence[nn.Module]) -> int:
+    """How many parameters the modules hold, each counted once."""
+    return sum(p.numel() for p in {id(p): p for m in modules for p in m.parameters()}.values())
 
 
 def params_after(piece: Piece, before: int) -> int:
@@ -183,34 +202,10 @@ def _run(pieces: Sequence[Piece], part: Part, runs: Sequence[Run]) -> tuple[Arra
         for held in tensors:
             feed = {name: held[name] for name in inputs}
             held.update(zip(names, session.run(names, feed), strict=True))
+    difference = Difference(part, "computes something else once it is fitted to its target")
     for run, held in zip(runs, tensors, strict=True):
-        _compare(part, held, run.made)
+        difference.add(held, run.made, "on a photograph")
     return tuple(first)
-
-
-def _compare(part: Part, outputs: Arrays, due: Arrays) -> None:
-    """Raise ExportError unless a photograph's outputs match those of the whole part."""
-    if part.compare == "boxes":
-        paired = len(match(outputs, due))
-        if not paired == len(due["scores"]) == len(outputs["scores"]):
-            raise _differs(part, f"{paired} of {len(due['scores'])} boxes are the same")
-        return
-    for port in part.outputs:
-        a, b = outputs[port.name], due[port.name]
-        if a.shape != b.shape or a.dtype != b.dtype:
-            raise _differs(part, f"{port.name} is {a.dtype} {a.shape}, not {b.dtype} {b.shape}")
-        if b.dtype.kind != "f":
-            if np.count_nonzero(a != b) > RELATIVE * b.size:
-                raise _differs(part, f"{np.count_nonzero(a != b)} values of {port.name} differ")
-        elif b.size and not float(np.abs(a - b).max()) <= RELATIVE * max(1, float(np.abs(b).max())):
-            raise _differs(part, f"{port.name} differs by {np.abs(a - b).max():.3g}")
-
-
-def _differs(part: Part, what: str) -> ExportError:
-    return ExportError(
-        f"the part '{part.name}' computes something else once it is fitted to its target: {what}",
-        "report this with the versions of onnx and onnxruntime",
-    )
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:

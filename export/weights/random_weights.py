@@ -21,11 +21,12 @@ from torchvision.ops import FrozenBatchNorm2d
 from splitwatt.device_configs.errors import ExportError
 from splitwatt.export.spec import SEED
 
-# Bits per symbol at the smallest and the largest beta of the papers.
-_BITS_AT_SMALLEST, _BITS_AT_LARGEST = 4.0, 1.2
-_SMALLEST_BETA, _LARGEST_BETA = 0.32, 20.48
+# Bits per symbol at the most and the least expensive rate point of the papers.
+_MOST_BITS, _LEAST_BITS = 4.0, 1.2
 # A logistic distribution of scale s has about log2(s) + 2.9 bits once rounded to integers.
 _LOGISTIC_BITS = 2.9
+# A side latent's deviation, and a scale's and a mean's, relative to the latent's own.
+SIDE, VARIATION = 3.0, 0.3
 
 
 @contextmanager
@@ -67,92 +68,126 @@ def _run_with(hooks: Sequence[RemovableHandle], run: Callable[[], Any]) -> None:
             hook.remove()
 
 
-def bits_at(rate: str) -> float:
-    """Bits per symbol of a rate point's random latents."""
-    octaves = math.log2(float(rate) / _SMALLEST_BETA) / math.log2(_LARGEST_BETA / _SMALLEST_BETA)
-    return _BITS_AT_SMALLEST + octaves * (_BITS_AT_LARGEST - _BITS_AT_SMALLEST)
+def bits_at(
+    rate: str,
+    betas: tuple[float, float] = (0.32, 20.48),
+    bits: tuple[float, float] = (_MOST_BITS, _LEAST_BITS),
+) -> float:
+    """Bits per symbol of a rate point's random latents: `bits` at `betas`, falling with the logarithm."""
+    low, high = betas
+    return bits[0] + math.log2(float(rate) / low) / math.log2(high / low) * (bits[1] - bits[0])
 
 
 def bits_between(index: int, count: int) -> float:
     """Bits per symbol of a rate point by its index, if rates are no betas; 0 is the most expensive."""
-    share = index / max(1, count - 1)
-    return _BITS_AT_SMALLEST + share * (_BITS_AT_LARGEST - _BITS_AT_SMALLEST)
+    return _MOST_BITS + index / max(1, count - 1) * (_LEAST_BITS - _MOST_BITS)
 
 
 def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
     """Spread the latents of sc2bench's bottleneck `layer` and fit its entropy model to them.
-
-    Computed in double precision and rounded, so that weights do not depend on the number of threads: the
-    three Entropic Students of a beta have the same encoder, byte for byte.
 
     Returns:
         The rounded latents of `images`.
     """
     mix_gdns(layer)
     with torch.no_grad():
-        encoder = layer.encoder.double()
-        latent = encoder(images.double())
-        factor = widening(latent, bits)
-        encoder[-1].weight.mul_(factor[:, None, None, None])
-        encoder.float()
-        latent = latent * factor[:, None, None]
-        fit_entropy(layer.entropy_bottleneck, latent)
-        rounded = quantised(layer.entropy_bottleneck, latent.float())
-        features = layer.decoder(rounded)
-        layer.decoder[-1].weight.div_(features.std())
+        rounded = fit_factorized(layer.encoder, layer.entropy_bottleneck, images, bits)
+        layer.decoder[-1].weight.div_(layer.decoder(rounded).std())
     return rounded
 
 
-def fit_hyperprior(
-    layer: Any, images: Tensor, bits: float, make_side: Callable[[Tensor], Tensor] | None = None
-) -> None:
-    """Spread both latents of sc2bench's hyperprior layer, and make its Gaussians about as wide.
+def fit_encoder(
+    encoder: Any,
+    inputs: Tensor,
+    widen: Callable[[Tensor], Tensor],
+    last: Callable[[Any], Sequence[Any]] = lambda layer: [layer],
+) -> Tensor:
+    """Widen the channels of an encoder's latent; returns the latent of `inputs`, double.
 
-    `make_side` makes the side latent of a latent (default: the layer's `h_a` alone).
+    Computed in double precision and rounded, so that weights do not depend on the number of threads: the
+    three Entropic Students of a beta have the same encoder, byte for byte.
+
+    Args:
+        widen: the factors of the channels of a double latent.
+        last: the convolutions of the encoder's last layer whose sum is the latent.
+    """
+    latent = encoder.double()(inputs.double())
+    factor = widen(latent)
+    for layer in last(encoder[-1]):
+        scale_channels(layer, factor)
+    encoder.float()
+    return latent * factor[:, None, None]  # type: ignore[no-any-return]
+
+
+def fit_factorized(
+    encoder: Any, bottleneck: Any, images: Tensor, bits: float, **more: Any
+) -> Tensor:
+    """Fit an encoder and CompressAI's bottleneck of its latent; returns the latent as decoded."""
+    latent = fit_encoder(encoder, images, lambda latent: widening(latent, bits), **more)
+    fit_entropy(bottleneck, latent)
+    return quantised(bottleneck, latent.float())
+
+
+def fit_side(h_a: Any, bottleneck: Any, latent: Tensor) -> Tensor:
+    """Fit the side latent of a hyperprior and its entropy model; returns it as decoded.
+
+    Args:
+        h_a: makes the side latent.
+        bottleneck: CompressAI's, of the side latent.
+        latent: what `h_a` takes, double.
+    """
+    side = fit_encoder(h_a, latent, lambda side: SIDE / _deviation(side).clamp(min=1e-9))
+    fit_entropy(bottleneck, side)
+    return quantised(bottleneck, side.float())
+
+
+def scale_channels(layer: Any, factor: Tensor) -> None:
+    """Multiply the output channels of a convolution."""
+    layer.weight.mul_(factor[:, None, None, None])
+    if layer.bias is not None:
+        layer.bias.mul_(factor)
+
+
+def fit_hyperprior(layer: Any, images: Tensor, bits: float, means: bool = True) -> None:
+    """Spread both latents of sc2bench's hyperprior layer, and make its Gaussians about as wide.
 
     The synthesis has no biases: positive weights after rectifiers make positive scales.
     """
-    make_side = make_side or layer.h_a
     mix_gdns(layer)
     with torch.no_grad():
-        latent = layer.g_a(images)
-        # A Gaussian of deviation s has about log2(s) + 2.05 bits once rounded to integers.
-        layer.g_a[-1].weight.mul_(_rounded(2.0 ** (bits - 2.05) / latent.std()))
-        latent = layer.g_a(images)
-        layer.h_a[-1].weight.mul_(_rounded(3.0 / make_side(latent).std()))
-        side = make_side(latent)
-        fit_entropy_bottleneck(layer.entropy_bottleneck, side)
+        latent = fit_encoder(layer.g_a, images, lambda latent: gaussian_widening(latent, bits))
+        side = fit_side(layer.h_a, layer.entropy_bottleneck, latent if means else latent.abs())
         last, channels = layer.h_s[-1], latent.shape[1]
         last.weight[:channels].abs_()
-        made = layer.h_s(quantised(layer.entropy_bottleneck, side))
-        scales, means = made[:, :channels], made[:, channels:]
+        made = layer.h_s(side)
         # The features before have both signs: negative scales get the smallest table.
-        spread = latent.std(dim=(0, 2, 3))
-        last.weight[:channels].mul_(
-            (spread / scales.abs().mean(dim=(0, 2, 3)))[:, None, None, None]
-        )
-        if means.numel():
-            factor = 0.3 * spread / means.std(dim=(0, 2, 3)).clamp(min=1e-6)
-            last.weight[channels:].mul_(factor[:, None, None, None])
+        spread = _deviation(latent).float()
+        factor = spread / made[:, :channels].abs().mean(dim=(0, 2, 3))
+        if means:
+            narrower = _deviation(made[:, channels:]).clamp(min=1e-6)
+            factor = torch.cat((factor, VARIATION * spread / narrower))
+        scale_channels(last, factor)
         layer.update(force=True)
-        features = layer.g_s(latent.round())
+        features = layer.g_s(latent.float().round())
         layer.g_s[-1].weight.div_(features.std())
 
 
-def fit_entropy_bottleneck(bottleneck: Any, latents: Tensor) -> None:
-    """Fit a factorized prior's logistics and tables to latents (N, C, H, W)."""
-    deviation = latents.std(dim=(0, 2, 3)).clamp(min=1e-2)
-    scale = deviation * math.sqrt(3.0) / math.pi
-    with torch.no_grad():
-        _fit_logistic(bottleneck, latents.mean(dim=(0, 2, 3)).double(), scale.double())
-        bottleneck.update(force=True, update_quantiles=True)
+def gaussian_widening(latent: Tensor, bits: float) -> Tensor:
+    """The factor of each channel of a latent for about `bits` per value under a Gaussian."""
+    # A Gaussian of deviation s has about log2(s) + 2.05 bits once rounded to integers.
+    factor: Tensor = 2.0 ** (bits - 2.05) / _deviation(latent)
+    return factor
+
+
+def _deviation(values: Tensor) -> Tensor:
+    return values.std(dim=(0, 2, 3))
 
 
 def widening(latent: Tensor, bits: float) -> Tensor:
     """The factor of each channel of a double latent (N, C, H, W) for about `bits` per rounded value; it
     does not depend on the number of threads.
     """
-    deviation = latent.std(dim=(0, 2, 3))
+    deviation = _deviation(latent)
     wanted = 2.0 ** (bits - _LOGISTIC_BITS) * math.pi / math.sqrt(3.0)
     # Channels differ, as trained ones do.
     return _rounded(wanted * torch.linspace(0.4, 1.3, len(deviation)).double() / deviation)
@@ -163,7 +198,7 @@ def fit_entropy(bottleneck: Any, latent: Tensor) -> None:
     _fit_logistic(
         bottleneck,
         _rounded(latent.mean(dim=(0, 2, 3))),
-        _rounded(latent.std(dim=(0, 2, 3)) * math.sqrt(3.0) / math.pi),
+        _rounded(_deviation(latent).clamp(min=1e-2) * math.sqrt(3.0) / math.pi),
     )
     bottleneck.update(force=True, update_quantiles=True)
 
@@ -238,15 +273,11 @@ def shift_bias(layer: Any, offsets: Tensor) -> None:
 
 def level_while(layers: Sequence[nn.Module], spread: float, run: Callable[[], Any]) -> None:
     """`level` the outputs of convolutions as `run()` makes them."""
-    hooks = [
-        layer.register_forward_hook(lambda m, _, output: _level_output(m, output, spread))
-        for layer in layers
-    ]
-    _run_with(hooks, run)
 
+    def hook(layer: nn.Module, _: Any, output: Tensor) -> None:
+        level(layer, pixels(output), spread)  # a hook that returns something replaces the output
 
-def _level_output(layer: nn.Module, output: Tensor, spread: float) -> None:
-    level(layer, pixels(output), spread)  # a hook that returns something replaces the output
+    _run_with([layer.register_forward_hook(hook) for layer in layers], run)
 
 
 def class_offsets(classes: int) -> Tensor:

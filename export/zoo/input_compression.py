@@ -1,7 +1,7 @@
 """Input compression: a codec on the board, an unmodified model on the server (SC2, FrankenSplit).
 
 A system is composed from two lists: the codecs below, and every system that runs whole on a board
-(`local`, `offloading`). `splitwatt models` has one row for each codec, before ResNet-50.
+(`whole`). `splitwatt models` has one row for each codec, before ResNet-50.
 
 sc2bench's order is kept: resize and crop, codec, normalise. The board's image is therefore in 0 to
 1, and the server's graph begins with the normalisation.
@@ -17,9 +17,8 @@ from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import check_known
 from splitwatt.engines.bundle.manifest import CODECS, Preprocess
 from splitwatt.export.spec import Checkpoint, Network, System
-from splitwatt.export.weights.compressai_files import FILES, PAGE
-from splitwatt.export.weights.sc2_release import PAPER as SC2
-from splitwatt.export.zoo.offloading import FRANKENSPLIT
+from splitwatt.export.zoo import whole
+from splitwatt.export.zoo.whole import FRANKENSPLIT, SC2
 
 _TEN = ("50", "10", "20", "30", "40", "60", "70", "80", "90", "95", "100")
 _QUANTISERS = ("30", "5", "10", "15", "20", "25", "35", "37", "40", "45", "50")
@@ -48,17 +47,14 @@ class InputCodec:
     notes: tuple[str, ...] = ()
     unavailable: str = ""
 
-    @property
-    def is_file(self) -> bool:
-        """Whether it is a format of image files, not a neural codec."""
-        return self.name in CODECS
-
     def checkpoints(self, rate: str | None) -> tuple[Checkpoint, ...]:
-        """The published weights of a neural codec."""
-        if self.is_file or self.unavailable:
+        """The weights of a neural codec that CompressAI publishes (loads PyTorch)."""
+        if self.name in CODECS or self.unavailable:
             return ()
-        file = FILES[self.name][int(rate or self.rates[0])]
-        return (Checkpoint("codec", (file,), PAGE + file),)
+        from compressai.zoo.image import model_urls
+
+        url = model_urls[self.name.replace("_", "-")]["mse"][int(rate or self.rates[0])]
+        return (Checkpoint("codec", (url.rsplit("/", 1)[1],), url),)
 
 
 _CODECS = (
@@ -117,9 +113,9 @@ def compose(name: str, known: Mapping[str, System]) -> System:
 
 def _system(codec: InputCodec, inner: System) -> System:
     def build(rate: str | None) -> Network:
-        from splitwatt.export.networks.image_codecs import by_name
+        from splitwatt.export.networks.image_codecs import InputCompression, compressor
 
-        return by_name.network(codec.name, rate, inner, _preprocess(codec, inner))
+        return InputCompression(compressor(codec.name, rate), inner, _preprocess(codec, inner))
 
     return System(
         name=f"{codec.name}+{inner.name}",
@@ -148,14 +144,12 @@ def _preprocess(codec: InputCodec, inner: System) -> Preprocess:
 
 def _row(codec: InputCodec) -> System:
     """A codec before ResNet-50, for the list."""
-    from splitwatt.export.zoo import offloading
-
-    inner = next(system for system in offloading.SYSTEMS if system.name == "resnet50")
+    inner = next(system for system in whole.SYSTEMS if system.name == "resnet50")
     row = _system(codec, inner)
-    before = (
-        f"before any whole model: {codec.name}{'@' + codec.rates[0] if codec.rates else ''}+swin_b"
-    )
-    return replace(row, notes=row.notes if codec.unavailable else (before, *row.notes))
+    if codec.unavailable:
+        return row
+    rate = f"@{codec.rates[0]}" if codec.rates else ""
+    return replace(row, notes=(f"before any whole model: {codec.name}{rate}+swin_b", *row.notes))
 
 
 SYSTEMS = [_row(codec) for codec in _CODECS]

@@ -6,13 +6,17 @@ on the body of the classification one.
 
 from __future__ import annotations
 
-from splitwatt.engines.bundle.manifest import Head, Resize
-from splitwatt.export.spec import Checkpoint, Network, System, detection_transform, shorter
-
-_PAPER = (
-    "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
+from splitwatt.engines.bundle.manifest import Resize
+from splitwatt.export.spec import (
+    SC2_TASKS,
+    Checkpoint,
+    Network,
+    System,
+    detection_transform,
+    shorter,
 )
-_CITATION = f"{_PAPER}, WACV 2025, pages 4913-4922"
+from splitwatt.export.zoo.whole import LADON
+
 _PAGE = "https://github.com/yoshitomo-matsubara/ladon-multi-task-sc2/releases/tag/wacv2025"
 _RATES = ("0.32", "1.28", "5.12", "10.24", "20.48")
 
@@ -47,15 +51,11 @@ def _system(name: str, kind: str, channels: int) -> System:
     return System(
         name=name,
         family="ladon",
-        paper=_PAPER,
-        citation=_CITATION,
-        tasks=("classification", "detection", "segmentation"),
+        paper=LADON,
+        citation=f"{LADON}, WACV 2025, pages 4913-4922",
+        tasks=tuple(SC2_TASKS),
         preprocess=detection_transform(416, 416, 32),
-        postprocess={
-            "classification": Head("classifier", "imagenet1k", top_k=5),
-            "detection": Head("detector", "coco91", score_threshold=0.05),
-            "segmentation": Head("segmenter", "voc21"),
-        },
+        postprocess={task: head for task, (_, _, head) in SC2_TASKS.items()},
         build=build,
         checkpoints=checkpoints,
         rates=_RATES,

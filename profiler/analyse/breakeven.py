@@ -4,7 +4,7 @@ speed, and how sure that is.
 Over each of the three a configuration takes `fixed + slope / x` seconds, so all three are one search.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -69,26 +69,6 @@ class Curve(NamedTuple):
     slope: np.ndarray
 
 
-def break_even(one: Case, two: Case, setting: Setting, axis: str = RATE) -> BreakEven:
-    """The value of an axis at which the medians of two configurations are the same."""
-    return _between(
-        _curve(one, setting, axis), _curve(two, setting, axis), one.backend, setting, axis
-    )
-
-
-def rate_between(split: Any, local_s: Any) -> BreakEven:
-    """The link rate from which on a split configuration is faster than a local one, and how sure.
-
-    Args:
-        split: (samples, 2): the seconds as measured and the bits that the link is charged with.
-        local_s: the seconds of each sample of the local one.
-    """
-    seconds, bits = np.array(split, dtype=float).T
-    local = np.array(local_s, dtype=float)
-    it, other = Curve("it", seconds, bits / 1000), Curve("the local one", local, 0.0 * local)
-    return _between(it, other, "", Setting(), RATE)
-
-
 def _curve(case: Case, setting: Setting, axis: str) -> Curve:
     """Each part of the time is that of an axis: its own is the slope, the others are fixed."""
     parts = {RATE: case.bits / 1000, SERVER: case.server_s, BOARD: case.board_s}
@@ -98,11 +78,15 @@ def _curve(case: Case, setting: Setting, axis: str) -> Curve:
     return Curve(case.config, fixed, parts[axis])
 
 
-def _between(one: Curve, two: Curve, backend: str, setting: Setting, axis: str) -> BreakEven:
-    """Both latencies fall along the axis; the one with the larger slope falls further, so that it
+def break_even(one: Case, two: Case, setting: Setting, axis: str = RATE) -> BreakEven:
+    """The value of an axis at which the medians of two configurations are the same.
+
+    Both latencies fall along the axis; the one with the larger slope falls further, so that it
     is the faster one above the value, if there is one.
     """
-    more, less = (one, two) if np.median(one.slope) >= np.median(two.slope) else (two, one)
+    more, less = _curve(one, setting, axis), _curve(two, setting, axis)
+    if np.median(more.slope) < np.median(less.slope):
+        more, less = less, more
     all_more, all_less = (np.arange(len(c.fixed_s))[None, :] for c in (more, less))
     lowest, highest = AXES[axis]
     whole = _values(more, less, all_more, all_less, axis, _STEPS)[0]
@@ -111,7 +95,9 @@ def _between(one: Curve, two: Curve, backend: str, setting: Setting, axis: str) 
         _STEPS_OF_RESAMPLES,
     )  # fmt: skip
     inside = (values > lowest) & (values < highest)
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], **_among_the_values())
+    # Quantiles among the values: between a value and no value there is nothing.
+    ends_at = [round((len(values) - 1) * part) for part in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)]
+    low, high = np.sort(values)[ends_at]
     if lowest < whole < highest:
         # The resamples' values are coarser: each end is compared with a whole that is as coarse.
         coarse = _values(more, less, all_more, all_less, axis, _STEPS_OF_RESAMPLES)[0]
@@ -122,7 +108,7 @@ def _between(one: Curve, two: Curve, backend: str, setting: Setting, axis: str) 
         )
     ends = [float(v) if lowest < v < highest else None for v in (whole, low, high)]
     return BreakEven(
-        more.name, less.name, backend, axis, setting, ends[0], ends[1], ends[2],
+        more.name, less.name, one.backend, axis, setting, ends[0], ends[1], ends[2],
         float(np.mean(inside)), _sentence(more.name, less.name, float(whole), axis, setting),
     )  # fmt: skip
 
@@ -190,12 +176,6 @@ def _medians(curve: Curve, at: np.ndarray) -> Callable[[np.ndarray], np.ndarray]
         return np.asarray(times[:, middle].mean(axis=1))
 
     return medians
-
-
-def _among_the_values() -> dict:  # type: ignore[type-arg]
-    """Quantiles among the values: between a value and no value there is nothing."""
-    new = tuple(int(n) for n in np.__version__.split(".")[:2]) >= (1, 22)
-    return {"method": "nearest"} if new else {"interpolation": "nearest"}
 
 
 def _sentence(more: str, less: str, value: float, axis: str, setting: Setting) -> str:

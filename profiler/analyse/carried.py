@@ -8,12 +8,14 @@ ten batches in time (the method of batch means; Law, "Simulation Modeling and An
 import math
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+
 from splitwatt.profiler.records.blocks import Carried
 from splitwatt.profiler.records.run import Run
 
 LATE_SHARE = 0.01
 BATCHES = 10
-# A load generator that is late by more of the deadline than this makes the server look worse.
+# If the load generator is late by more than this part of the deadline, the server looks too slow.
 _OWN_LATE = 0.1
 # Student's t of nine degrees of freedom and the normal distribution, 97.5 %.
 _T9, _Z = 2.262157, 1.959964
@@ -68,7 +70,6 @@ class Capacity(NamedTuple):
         low: the most of which that is certain, at 95 %.
         high: one fewer than the least that certainly breaks the deadline; None: none did.
         tried: how many numbers were tried.
-        first_broken: the least number that did not hold.
         service: of the server.
         expected, most: `Service`'s.
         own_late_s: the load generator's own lateness, the largest of those that count.
@@ -82,7 +83,6 @@ class Capacity(NamedTuple):
     low: int
     high: Optional[int]
     tried: int
-    first_broken: Optional[int]
     service: Optional[Service]
     expected: Optional[int]
     most: Optional[int]
@@ -90,13 +90,11 @@ class Capacity(NamedTuple):
 
 
 def carried(run: Run) -> List[Capacity]:
-    """Of each configuration whose boards were replayed."""
-    rows: List[Capacity] = []
-    for config in dict.fromkeys(row.config for row in run.carried):
-        rows.append(
-            _of([row for row in run.carried if row.config == config], service_of(run, config))
-        )
-    return rows
+    """The capacity of each configuration whose boards were replayed."""
+    return [
+        _of([row for row in run.carried if row.config == config], service_of(run, config))
+        for config in dict.fromkeys(row.config for row in run.carried)
+    ]
 
 
 def sentences(run: Run) -> List[str]:
@@ -110,7 +108,7 @@ def _sentence(own: Capacity) -> str:
         own.config, own.boards, own.fps, ends, 1000 * own.deadline_s,
     )  # fmt: skip
     if own.expected is not None:
-        text += "; its service times let expect %d, and no queue carries more than %d" % (
+        text += "; its service times predict %d, and no queue carries more than %d" % (
             own.expected, own.most or 0,
         )  # fmt: skip
     if own.own_late_s is not None and own.own_late_s > _OWN_LATE * own.deadline_s:
@@ -133,7 +131,7 @@ def _of(rows: Sequence[Carried], service: Optional[Service]) -> Capacity:
     return Capacity(
         first.config, first.fps, first.arrivals, first.deadline_s, held[-1] if held else 0,
         sure[-1] if sure else 0, certain[0] - 1 if certain else None, len(order),
-        broken[0] if broken else None, service,
+        service,
         service and service.expected(first.fps, first.deadline_s), service and service.most(first.fps),
         max((value for value in late if value is not None), default=None),
     )  # fmt: skip
@@ -145,12 +143,11 @@ def service_of(run: Run, config: str) -> Optional[Service]:
     for sample in run.measured(config):
         own = [value for name, value in sample.stages.items() if _works(name)]
         times += [sum(own)] if own else []
-    if len(times) < 2:
+    if len(times) < 2 or not any(times):
         return None
-    mean_s = sum(times) / len(times)
-    variance = sum((value - mean_s) ** 2 for value in times) / (len(times) - 1)
+    mean_s = float(np.mean(times))
     server = run.document["server"] or {}
-    return Service(server.get("workers") or 1, mean_s, variance / mean_s**2)
+    return Service(server.get("workers") or 1, mean_s, float(np.var(times, ddof=1)) / mean_s**2)
 
 
 def _works(stage: str) -> bool:
@@ -169,7 +166,7 @@ def erlang_c(servers: int, load: float) -> float:
 
 
 def late_interval(batches: Sequence[Sequence[bool]]) -> Tuple[float, float]:
-    """The 95 % interval of the share of late frames; 0 to 1 of none."""
+    """The 95 % interval of the share of late frames; 0 to 1 without frames."""
     frames = sum(len(batch) for batch in batches)
     if not frames:
         return 0.0, 1.0
@@ -179,7 +176,6 @@ def late_interval(batches: Sequence[Sequence[bool]]) -> Tuple[float, float]:
     low, high = (middle - half) / scale, (middle + half) / scale
     means = [sum(batch) / len(batch) for batch in batches if batch]
     if len(means) == BATCHES:
-        mean = sum(means) / BATCHES
-        spread = math.sqrt(sum((m - mean) ** 2 for m in means) / (BATCHES - 1) / BATCHES)
+        spread = float(np.std(means, ddof=1)) / math.sqrt(BATCHES)
         low, high = min(low, share - _T9 * spread), max(high, share + _T9 * spread)
     return max(0.0, low), min(1.0, high)

@@ -20,15 +20,13 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import LEAST_REPETITIONS, bootstrap_mean
 from splitwatt.energy.joules.per_image import LEAST_BLOCK_S, block_energy
-from splitwatt.energy.joules.per_rail import energies, readings_of, total_joules
-from splitwatt.energy.joules.windows import Window as EnergyWindow
-from splitwatt.energy.joules.windows import shifted
+from splitwatt.energy.joules.windows import readings_of, total_joules, trace_energy
 from splitwatt.energy.trace.files import Trace, metadata_path, read_trace
 from splitwatt.profiler.config.config import SPLIT
 from splitwatt.profiler.records.blocks import IDLE, INFERENCES, StageBlock, Window
 from splitwatt.profiler.records.fields import field, record
 from splitwatt.profiler.records.run import Run
-from splitwatt.profiler.records.sample import BY_IMAGE, OK, Sample, same_session
+from splitwatt.profiler.records.sample import OK, Sample, same_session
 from splitwatt.profiler.records.samples import Samples
 from splitwatt.profiler.records.traces import trace_facts, traces_of
 
@@ -116,12 +114,20 @@ def joules_between(
     trace = read_trace(traces[0])
     readings = readings_of(trace)
     return [
-        total_joules(trace.total, energies(trace, readings, start_s, end_s)) for end_s in ends_s
+        total_joules(trace.total, trace_energy(trace, start_s, end_s, readings)) for end_s in ends_s
     ]
 
 
+def power_trace(path: str) -> Optional[Trace]:
+    """A trace of a run; None where it cannot be read."""
+    try:
+        return read_trace(path)
+    except SensorError:
+        return None
+
+
 def pooled_interval(rails: Sequence[RailJoules]) -> Optional[_Interval]:
-    """The 95 % interval of the mean of several blocks' joules per image; None of too few.
+    """The 95 % interval of the mean of several blocks' joules per image; None with too few.
 
     Over the blocks where there are five, which shows what differs between them; else over the
     pieces of all of them.
@@ -149,14 +155,11 @@ def clock_offset_s(trace: Trace) -> float:
 def _block_energies(run: Run, server: bool) -> List[BlockEnergy]:
     # Every attempt counts here: one that failed and ran again used energy too.
     samples = run.attempts.where(lambda sample: not sample.warmup).by(lambda sample: sample.block)
-    rows, whole = [], set()
-    for window in run.windows:
-        if window.name == INFERENCES:
-            whole.add(window.block)
-            own = samples.get(window.block, run.attempts[:0])
-            rows.append(_of_window(run, window, own, server))
+    whole = [window for window in run.windows if window.name == INFERENCES]
+    none = run.attempts[:0]
+    rows = [_of_window(run, w, samples.get(w.block, none), server) for w in whole]
     for block, own in samples.items():
-        if block not in whole:
+        if block not in [window.block for window in whole]:
             why = "the block was cut off before its window ended"
             traces = _traces(run, block, server)
             rows.append(_none(own[-1], 0, why if traces else _why_none(run, server), server))
@@ -167,11 +170,11 @@ def _of_window(run: Run, window: Window, samples: Samples, server: bool) -> Bloc
     inside = samples[samples.each(lambda sample: _in(sample, window)) > 0]
     good = len(inside.where(lambda sample: sample.ok))
     # A damaged image fails at once; another failure has used an unknown amount of energy.
-    failed = inside.where(lambda sample: not sample.ok and sample.failed_by != BY_IMAGE)
-    empty = _none(window, good, "no inference gave an answer", server)
+    failed = inside.where(lambda sample: not sample.settled)
+    why = "no inference gave an answer"
     if failed:
         why = "%d of its %d inferences failed" % (len(failed), len(inside))
-        empty = empty._replace(why_not=why)
+    empty = _none(window, good, why, server)
     if (failed or not good) and _traces(run, window.block, server):
         return empty
     return _integrated(run, window, empty, window.start_s, window.end_s)
@@ -205,10 +208,12 @@ def _integrated(run: Run, of: Any, empty: BlockEnergy, start_s: float, end_s: fl
     try:
         path = _trace_of(traces, of, start_s, end_s)
         offset = clock_offset_s(read_trace(path))
-        windows = [(start_s, end_s), *_idle_of(run, of)]
-        own = shifted([EnergyWindow("", a, b) for a, b in windows], offset)
-        (begin, end), *idle = [(window.start_s, window.end_s) for window in own]
-        figures = block_energy(path, begin, end, empty.inferences, idle)
+        idle = [
+            (w.start_s + offset, w.end_s + offset)
+            for w in run.windows
+            if (w.name, w.block) == (IDLE, of.block) and same_session(w.session, of.session)
+        ]
+        figures = block_energy(path, start_s + offset, end_s + offset, empty.inferences, idle)
     except SensorError as error:
         return empty._replace(why_not=error.message)
     if figures["provenance"] is None:
@@ -225,17 +230,27 @@ def _integrated(run: Run, of: Any, empty: BlockEnergy, start_s: float, end_s: fl
 
 
 def _trace_of(traces: Sequence[str], of: Any, start_s: float, end_s: float) -> str:
-    """The one of a block's traces that covers an interval of a window or stage.
+    """The one of a block's traces that covers an interval of a window or stage: there is one a session.
 
     Raises:
         SensorError: no trace belongs to the same session.
     """
-    sessions = {path: _session(path) for path in traces}
+    # A trace that was killed does not say its session, nor do those of earlier versions.
+    about = {path: metadata_path(path) for path in traces}
+    sessions = {p: trace_facts(a).session if os.path.lexists(a) else None for p, a in about.items()}
     same = [p for p in traces if of.session is not None and sessions[p] == of.session]
     same = same or [path for path in traces if same_session(sessions[path], of.session)]
     if not same:
         raise SensorError("no trace belongs to the session in which it ran")
-    return _covering(same, start_s, end_s)
+
+    def overlap_s(path: str) -> float:
+        trace = read_trace(path)
+        if not trace.times:
+            return 0.0
+        offset = clock_offset_s(trace)
+        return min(end_s, trace.times[-1] - offset) - max(start_s, trace.times[0] - offset)
+
+    return max(same, key=overlap_s) if len(same) > 1 else same[0]
 
 
 def _rail(label: str, total: bool, figures: Dict[str, Any]) -> RailJoules:
@@ -253,12 +268,6 @@ def _rail(label: str, total: bool, figures: Dict[str, Any]) -> RailJoules:
     )
 
 
-def _idle_of(run: Run, of: Any) -> List[_Interval]:
-    """The intervals of a block in which nothing ran in a session of the run."""
-    own = [w for w in run.windows if (w.name, w.block) == (IDLE, of.block)]
-    return [(w.start_s, w.end_s) for w in own if same_session(w.session, of.session)]
-
-
 def _traces(run: Run, block: str, server: bool) -> List[str]:
     return [] if run.same_machine else traces_of(run.power, block, server)
 
@@ -268,27 +277,6 @@ def _why_none(run: Run, server: bool) -> str:
         return "the server ran on the same machine: the board's joules cannot be separated"
     why_not = (run.document.get("power") or {}).get("server_why_not" if server else "why_not")
     return "; ".join(why_not or []) or "no power sensor was recorded"
-
-
-def _session(trace: str) -> Optional[int]:
-    """A trace's session of the run; None where it was killed, and in runs of earlier versions."""
-    about = metadata_path(trace)
-    return trace_facts(about).session if os.path.lexists(about) else None
-
-
-def _covering(traces: Sequence[str], start_s: float, end_s: float) -> str:
-    """The trace that covers most of the interval: a resumed block has a trace per session."""
-    if len(traces) == 1:
-        return traces[0]
-
-    def overlap_s(path: str) -> float:
-        trace = read_trace(path)
-        if not trace.times:
-            return 0.0
-        offset = clock_offset_s(trace)
-        return min(end_s, trace.times[-1] - offset) - max(start_s, trace.times[0] - offset)
-
-    return max(traces, key=overlap_s)
 
 
 def _in(sample: Sample, window: Window) -> bool:

@@ -10,11 +10,12 @@ time is the link's and is left out: it is computed from the bytes, framing count
 """
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from splitwatt.profiler.analyse.energy import energy_of
+from splitwatt.profiler.analyse.conditions import measured_links
+from splitwatt.profiler.analyse.energy import RailJoules, energy_of
 from splitwatt.profiler.analyse.times import charged_bytes, local_s, network_s, server_s
 from splitwatt.profiler.links.link import PAYLOAD, WIRE
 from splitwatt.profiler.records.run import Run
@@ -38,9 +39,9 @@ class Case(NamedTuple):
         server_s: seconds of the server, 0 in local computing.
         bits: what the link is charged with.
         joules: the board's for one image as measured, or None.
+        joules_width: half its 95 % interval, the largest of its blocks, or None.
         idle_watts: of the idle board, or None.
         waited_s: link time that `joules` already holds, the median.
-        run_server_s: the median of `server_s`.
     """
 
     config: str
@@ -50,10 +51,10 @@ class Case(NamedTuple):
     rest_s: np.ndarray
     server_s: np.ndarray
     bits: np.ndarray
-    joules: Optional[float]
-    idle_watts: Optional[float]
-    waited_s: float
-    run_server_s: float
+    joules: Optional[float] = None
+    joules_width: Optional[float] = None
+    idle_watts: Optional[float] = None
+    waited_s: float = 0.0
 
     def times_s(
         self, rate_kbit_s: float, server_speed: float = 1.0, board_speed: float = 1.0
@@ -63,17 +64,13 @@ class Case(NamedTuple):
         times: np.ndarray = machines + self.rest_s + self.bits / (1000.0 * rate_kbit_s)
         return times
 
-    def median_s(
-        self, rate_kbit_s: float, server_speed: float = 1.0, board_speed: float = 1.0
-    ) -> float:
+    def median_s(self, *at: float) -> float:
         """The median of `times_s`."""
-        return float(np.median(self.times_s(rate_kbit_s, server_speed, board_speed)))
+        return float(np.median(self.times_s(*at)))
 
-    def interval_s(
-        self, rate_kbit_s: float, server_speed: float = 1.0, board_speed: float = 1.0
-    ) -> Tuple[float, float]:
-        """The 95 % bootstrap interval of the median."""
-        times = self.times_s(rate_kbit_s, server_speed, board_speed)
+    def interval_s(self, *at: float) -> Tuple[float, float]:
+        """The 95 % bootstrap interval of the median of `times_s`."""
+        times = self.times_s(*at)
         medians = np.median(times[resampled(len(times))], axis=1)
         ends = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         middle = np.median(times)
@@ -94,7 +91,9 @@ class Case(NamedTuple):
         if self.idle_watts is None:
             return None
         link_s = float(np.median(self.bits)) / (1000.0 * rate_kbit_s)
-        longer_s = link_s - self.waited_s + self.run_server_s * (1.0 / server_speed - 1.0)
+        longer_s = (
+            link_s - self.waited_s + float(np.median(self.server_s)) * (1.0 / server_speed - 1.0)
+        )
         return self.joules + self.idle_watts * longer_s
 
 
@@ -115,24 +114,19 @@ def resample_scale(*counts: int) -> float:
     return float(np.sqrt(max(min(1.0, MOST_RESAMPLED / count) for count in counts)))
 
 
-def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
-    """Every configuration and backend of a run that has samples, in the config's order.
-
-    Args:
-        run: the run.
-        charged: "payload" or "wire"; None takes what the run's own links say.
-    """
-    measured = bool(over_measured(run))
-    charged = charged or charged_by(run)
-    joules = _joules(run)
+def cases(run: Run) -> List[Case]:
+    """Every configuration and backend of a run that has samples, in the config's order."""
+    measured = bool(measured_links(run.config))
+    charged = charged_by(run)
+    energies = _energies(run)
     gathered = []
     for backend in run.config.backends:
         for row in run.config.configurations:
             measured_here = run.measured(row.id, backend)
             samples = measured_here.where(lambda sample: sample.total_s is not None)
             if samples:
-                energy = joules.get((row.id, backend), (None, None))
-                gathered.append(case_of(row.id, backend, samples, charged, measured, energy))
+                case = case_of(row.id, backend, samples, charged, measured)
+                gathered.append(case._replace(**energies.get((row.id, backend), {})))
     return gathered
 
 
@@ -142,17 +136,12 @@ def group_of(id: str) -> str:
     return letters.group() if letters else id
 
 
-def over_measured(run: Run) -> List[str]:
-    """Names of the links that the run's samples were taken over, so that their time is in them."""
-    return [link.name for link in run.config.links if link.measured]
-
-
 def charged_by(run: Run) -> str:
     """What the run's simulated links charge; without any, what measured ones carried."""
     simulated = [link.bytes for link in run.config.links if not link.measured]
     if simulated:
         return simulated[0]
-    return WIRE if over_measured(run) else PAYLOAD
+    return WIRE if measured_links(run.config) else PAYLOAD
 
 
 def case_of(
@@ -161,7 +150,6 @@ def case_of(
     samples: Samples,
     charged: str,
     measured: bool = False,
-    energy: Tuple[Optional[float], Optional[float]] = (None, None),
 ) -> Case:
     """One configuration's samples, at least one, as they can be computed at any rate and speed.
 
@@ -170,7 +158,6 @@ def case_of(
         samples: those that count, each with its total.
         charged: what a link is charged with, "payload" or "wire".
         measured: the samples were taken over a link, whose time is left out.
-        energy: joules per image and idle watts.
     """
     server = samples.each(server_s, 0.0)
     board = samples.each(local_s, 0.0)
@@ -178,24 +165,25 @@ def case_of(
     total = samples.each(lambda sample: sample.total_s)
     bits = 8.0 * samples.each(lambda sample: charged_bytes(sample, charged), 0.0)
     split = bool(samples.where(lambda sample: sample.requests))
-    return Case(
-        config, backend, split, board, total - board - server - network, server, bits, energy[0],
-        energy[1], float(np.median(network)), float(np.median(server)),
-    )  # fmt: skip
+    waited_s = float(np.median(network))
+    rest = total - board - server - network
+    return Case(config, backend, split, board, rest, server, bits, waited_s=waited_s)
 
 
-def _joules(run: Run) -> Dict[Tuple[str, str], Tuple[Optional[float], Optional[float]]]:
-    """Joules per image and idle watts of each configuration and backend: means of its blocks."""
-    gathered: Dict[Tuple[str, str], List[Tuple[float, Optional[float]]]] = {}
+def _energies(run: Run) -> Dict[Tuple[str, str], Dict[str, Any]]:
+    """`Case`'s joules, joules_width and idle_watts by configuration and backend: of their blocks."""
+    gathered: Dict[Tuple[str, str], List[RailJoules]] = {}
     for block in energy_of(run):
         if block.total is not None and block.total.joules_per_image is not None:
-            entry = (block.total.joules_per_image, block.total.idle_watts)
-            gathered.setdefault((block.config, block.backend), []).append(entry)
-    means: Dict[Tuple[str, str], Tuple[Optional[float], Optional[float]]] = {}
-    for key, entries in gathered.items():
-        idle = [watts for _, watts in entries if watts is not None]
-        means[key] = (
-            float(np.mean([joules for joules, _ in entries])),
-            float(np.mean(idle)) if idle else None,
-        )
-    return means
+            gathered.setdefault((block.config, block.backend), []).append(block.total)
+    energies: Dict[Tuple[str, str], Dict[str, Any]] = {}
+    for key, totals in gathered.items():
+        joules = [total.joules_per_image for total in totals if total.joules_per_image is not None]
+        idle = [total.idle_watts for total in totals if total.idle_watts is not None]
+        ends = [total.interval for total in totals if total.interval is not None]
+        energies[key] = {
+            "joules": float(np.mean(joules)),
+            "joules_width": max(((high - low) / 2 for low, high in ends), default=None),
+            "idle_watts": float(np.mean(idle)) if idle else None,
+        }
+    return energies

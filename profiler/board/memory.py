@@ -4,7 +4,7 @@ import threading
 from typing import Any, List, Optional
 
 from splitwatt.device_configs.input.small_files import table_bytes
-from splitwatt.profiler.board.gpu_memory import GpuMemory
+from splitwatt.profiler.board.gpu import GpuMemory
 from splitwatt.profiler.records.blocks import Block, Memory
 
 PERIOD_S = 0.1

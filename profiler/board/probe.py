@@ -1,24 +1,28 @@
-"""Clocks, temperatures and signs of throttling, read between samples for next to nothing.
+"""Clocks, temperatures and signs of throttling, read between samples at almost no cost.
 
 Every file is opened once. A reading stops after `BUDGET_S` and the next one goes on from there, so
-that many files, or slow ones (a Jetson asks its firmware for some), cost no sample more than that;
+that many files, or slow ones (a Jetson asks its firmware for some), delay no sample by more;
 what was not read this time keeps its last value.
 """
 
-import glob
+import contextlib
 import os
 import re
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.detect import device_model
 from splitwatt.device_configs.input.small_files import text_of
-from splitwatt.device_configs.nvml import LIBRARY
-from splitwatt.energy.rails.sysfs import NumberFile, optional
-from splitwatt.profiler.board.nvml import NvmlProbe
-from splitwatt.profiler.board.state import GPU_CLOCKS
+from splitwatt.device_configs.nvml import LIBRARY, Nvml, NvmlError
+from splitwatt.energy.rails.sysfs import optional
+from splitwatt.profiler.board.state import GPU_CLOCKS, sorted_paths, thermal_zones
 
 BUDGET_S = 1e-4
+
+# NVML's reasons for a GPU to be slow: thermal slowdown by software and by hardware; power brake, and
+# hardware slowdown for either. Caps that a user sets, and idling, are not counted.
+_HEAT, _HARDWARE = 0x20 | 0x40, 0x08 | 0x80
 
 # What a file's number means: it is a value; a sign while it is above 0; a sign when it has grown.
 VALUE, STATE, COUNT = "value", "state", "count"
@@ -30,7 +34,7 @@ _SLOWS_DOWN = re.compile(
 _FAN = re.compile(r"fan", re.I)
 # Of the hwmon device soctherm_oc, as Orin's guide has it.
 _OC = {1: "under-voltage", 2: "average over-current", 3: "instantaneous over-current"}
-# The kernel's messages where it counts nothing: a Jetson Nano's and Xavier's soctherm, a Raspberry Pi.
+# The kernel's messages where there is no counter: soctherm of a Jetson Nano or Xavier, a Raspberry Pi.
 _SAID = re.compile(rb"OC ALARM|under-?voltage detected", re.I)
 _KERNEL_LOG = "kernel log: under-voltage or over-current"
 
@@ -75,24 +79,29 @@ class _Item:
         return self.kind == STATE and self._last is not None and self._last > 0
 
 
-class BoardProbe:
-    """Reads the board between samples; a context manager.
+class BoardProbe(contextlib.ExitStack):
+    """Reads the board between samples; a context manager that closes the files.
 
     Args:
         sysfs: the folder to use instead of /sys; the kernel's log is dev/kmsg next to it.
-        budget_s: how long a reading may take, but for the one file that it is at.
+        budget_s: how long a reading may take, apart from the file that is being read then.
         library: NVIDIA's driver library; None: only where the tree is this machine's own.
     """
 
     def __init__(
         self, sysfs: str = "/sys", budget_s: float = BUDGET_S, library: Optional[str] = None
     ) -> None:
+        super().__init__()
         self._budget_s = budget_s
-        self._files: List[NumberFile] = []
-        self._nvml = NvmlProbe(library or LIBRARY) if library or sysfs == "/sys" else None
+        self._nvml: Optional[Nvml] = None
+        if library or sysfs == "/sys":
+            with contextlib.suppress(NvmlError):
+                self._nvml = Nvml(library or LIBRARY)
+                self.callback(self._nvml.close)
         self._items = self._signs(sysfs) + self._of_gpus() + self._values(sysfs)
         self._next = 0
         self._log = _KernelLog(sysfs)
+        self.callback(self._log.close)
         known = any(item.kind != VALUE for item in self._items) or self._log.open
         self._knows_throttling = known
         self._named = [item for item in self._items if item.kind != COUNT]
@@ -122,47 +131,47 @@ class BoardProbe:
                 item.read()
         return any(item.on for item in self._items)
 
-    def close(self) -> None:
-        """Close the files."""
-        for file in self._files:
-            file.close()
-        if self._nvml is not None:
-            self._nvml.close()
-        self._log.close()
-
     def _of_gpus(self) -> List[_Item]:
-        sources = self._nvml.sources if self._nvml is not None else []
-        return [_Item(s.name, STATE if s.sign else VALUE, s.read) for s in sources]
+        items: List[_Item] = []
+        nvml = self._nvml
+        for index, device in enumerate(nvml.devices if nvml is not None else []):
+            if nvml is not None and device is not None:
+                name = "gpu%d" % index
+                items += [
+                    _Item(name + " slowed down by heat", STATE, partial(_slowed, nvml, device, _HEAT)),
+                    _Item(name + " slowed down by hardware", STATE,
+                          partial(_slowed, nvml, device, _HARDWARE)),
+                    _Item(name + "_hz", VALUE, partial(nvml.clock_hz, device)),
+                    _Item(name + "_c", VALUE, partial(nvml.temperature_c, device)),
+                ]  # fmt: skip
+        return [item for item in items if item.value is not None]
 
     def _values(self, sysfs: str) -> List[_Item]:
         items: List[_Item] = []
-        for path in _sorted(sysfs, "devices/system/cpu/cpufreq/policy[0-9]*/scaling_cur_freq"):
+        for path in sorted_paths(sysfs, "devices/system/cpu/cpufreq/policy[0-9]*/scaling_cur_freq"):
             core = os.path.basename(os.path.dirname(path))[len("policy") :]
             items += self._item("cpu%s_khz" % core, path, VALUE)
         for pattern in GPU_CLOCKS:
-            for path in _sorted(sysfs, "class/devfreq/%s/cur_freq" % pattern)[:1]:
+            for path in sorted_paths(sysfs, "class/devfreq/%s/cur_freq" % pattern)[:1]:
                 if not any(item.name == "gpu_hz" for item in items):
                     items += self._item("gpu_hz", path, VALUE)
-        for folder in _sorted(sysfs, "class/thermal/thermal_zone[0-9]*"):
-            name = "%s_c" % (_label(folder, "type") or os.path.basename(folder))
-            if any(item.name == name for item in items):
-                name = "%s_%s" % (os.path.basename(folder), name)
-            items += self._item(name, os.path.join(folder, "temp"), VALUE, 1e-3)
+        for name, path in thermal_zones(sysfs).items():
+            items += self._item(name + "_c", path, VALUE, 1e-3)
         return items
 
     def _signs(self, sysfs: str) -> List[_Item]:
         items: List[_Item] = []
-        for folder in _sorted(sysfs, "class/thermal/cooling_device[0-9]*"):
+        for folder in sorted_paths(sysfs, "class/thermal/cooling_device[0-9]*"):
             name = _label(folder, "type") or ""
             if _SLOWS_DOWN.search(name) and not _FAN.search(name):
                 label = "cooling %s %s" % (re.sub(r"\D", "", os.path.basename(folder)), name)
                 items += self._item(label, os.path.join(folder, "cur_state"), STATE)
-        for folder in _sorted(sysfs, "class/hwmon/hwmon[0-9]*"):
+        for folder in sorted_paths(sysfs, "class/hwmon/hwmon[0-9]*"):
             if _label(folder, "name") == "soctherm_oc":
                 for number, what in _OC.items():
                     path = os.path.join(folder, "oc%d_event_cnt" % number)
                     items += self._item("OC%d event (%s)" % (number, what), path, COUNT)
-        for path in _sorted(
+        for path in sorted_paths(
             sysfs, "devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"
         ):
             core = path.split(os.sep)[-3]
@@ -175,19 +184,13 @@ class BoardProbe:
         file = optional(path)
         if file is None:
             return []
-        self._files.append(file)
+        self.callback(file.close)
         item = _Item(name, kind, file.read, scale)
         return [item] if item.value is not None else []
 
-    def __enter__(self) -> "BoardProbe":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
 
 class _KernelLog:
-    """The lines that the kernel's log gets from now on.
+    """New lines of the kernel's log.
 
     On boards alone, which have a device tree: elsewhere the log's silence would mean nothing.
     """
@@ -231,10 +234,10 @@ class _KernelLog:
             self._handle = -1
 
 
+def _slowed(nvml: Nvml, device: Any, reasons: int) -> Optional[float]:
+    known = nvml.throttle_reasons(device)
+    return None if known is None else float(known & reasons)
+
+
 def _label(folder: str, name: str) -> Optional[str]:
     return text_of(os.path.join(folder, name))
-
-
-def _sorted(sysfs: str, pattern: str) -> List[str]:
-    paths = glob.glob(os.path.join(glob.escape(sysfs), pattern))
-    return sorted(paths, key=lambda path: [int(n) for n in re.findall(r"\d+", path[len(sysfs) :])])

@@ -4,15 +4,11 @@ A control group of our own (cgroup v1 or v2) limits the processor time of the pr
 The group is deleted when it is closed; only the runner makes one.
 """
 
-import json
+import contextlib
 import os
-import resource
-import subprocess
-import sys
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 
 REMEDY = "run as root on a Linux with cgroups and CONFIG_CFS_BANDWIDTH, or leave --board-quota out"
@@ -21,7 +17,6 @@ REMEDY = "run as root on a Linux with cgroups and CONFIG_CFS_BANDWIDTH, or leave
 # less than was asked for where a pause is shorter than 1 ms too.
 _LEAST_US, _LONGEST_PERIOD_US = 1000.0, 1e6
 _PREFIX = "splitwatt-"
-_MODULE = "profiler.board.quota"
 _MEASURE_S = 1.0
 
 
@@ -32,8 +27,9 @@ class _Place(NamedTuple):
     version: int
 
 
-class QuotaGroup:
-    """A control group whose processes get a share of the processors; a context manager.
+class QuotaGroup(contextlib.ExitStack):
+    """A control group whose processes get a share of the processors; a context manager that deletes
+    the group, whose processes must have ended then.
 
     Attributes:
         record: what run.json keeps of it: `splitwatt.profiler.records.document.QuotaFacts`.
@@ -51,6 +47,7 @@ class QuotaGroup:
         Raises:
             UsageError: the kernel gives this user no quota: why.
         """
+        super().__init__()
         allowed = len(os.sched_getaffinity(0))
         cpus = min(threads or allowed, allowed)
         period_us = min(
@@ -65,6 +62,7 @@ class QuotaGroup:
             except OSError as error:
                 reasons.append("%s: %s" % (place.folder, error.strerror))
                 continue
+            self.callback(_delete, self.folder)
             self.record: Dict[str, Any] = {
                 "share": share, "cpus": cpus, "quota_us": int(quota_us),
                 "period_us": int(period_us), "cgroup": place.version, "measured_share": None,
@@ -93,16 +91,6 @@ class QuotaGroup:
     def update(self) -> None:
         """Record how long its processes have been held back until now."""
         self.record["throttled_s"] = _throttled_s(self.folder)
-
-    def close(self) -> None:
-        """Delete it; its processes must have ended."""
-        _delete(self.folder)
-
-    def __enter__(self) -> "QuotaGroup":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
 
 
 def join(folder: str) -> None:
@@ -201,17 +189,27 @@ def _throttled_s(folder: str) -> Optional[float]:
 
 def _measured_share(folder: str, cpus: int) -> float:
     """Processor time per wall time and processor of busy processes in the group."""
-    command = module_command(_MODULE, folder, str(cpus))
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    try:
-        document = json.loads(done.stdout.decode())
-        if "error" not in document:
-            return float(document["share"])
-    except (ValueError, KeyError, TypeError):
-        document = {"error": "no process of the group ran"}
-    raise SplitwattError(document["error"])
+    start = time.monotonic()
+    children = [_busy_child(folder, start + _MEASURE_S) for _ in range(cpus)]
+    ended = [os.wait4(child, 0) for child in children]
+    if any(status != 0 for _, status, _ in ended):
+        raise SplitwattError("%s: no process can join it" % folder, REMEDY)
+    used_s = sum(used.ru_utime + used.ru_stime for _, _, used in ended)
+    return used_s / (time.monotonic() - start) / cpus
+
+
+def _busy_child(folder: str, until: float) -> int:
+    """The id of a process of the group that is busy until then."""
+    child = os.fork()
+    if child == 0:
+        try:
+            join(folder)
+            while time.monotonic() < until:
+                pass
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return child
 
 
 def _lines(path: str) -> List[str]:
@@ -225,30 +223,3 @@ def _lines(path: str) -> List[str]:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="ascii") as stream:
         stream.write(text)
-
-
-def main(argv: List[str]) -> int:
-    """Join the group at `argv[0]`, keep `argv[1]` processors busy, print the share that they got."""
-    try:
-        join(argv[0])
-    except SplitwattError as error:
-        print(json.dumps({"error": error.message}))
-        return 1
-    start = time.monotonic()
-    until = start + _MEASURE_S
-    for _ in range(int(argv[1])):
-        if os.fork() == 0:
-            while time.monotonic() < until:
-                pass
-            os._exit(0)
-    for _ in range(int(argv[1])):
-        os.wait()
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    wall_s = time.monotonic() - start
-    share = (used.ru_utime + used.ru_stime) / wall_s / int(argv[1])
-    print(json.dumps({"share": share}))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

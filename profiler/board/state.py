@@ -36,15 +36,15 @@ def board_state(root: str = "/") -> Dict[str, Any]:
         clock), cpu_max_khz, gpu_hz, temperatures_c (zone -> degrees), loadavg, machine.
         What this machine does not report is None.
     """
-    cpufreq = os.path.join(root, "sys/devices/system/cpu/cpu[0-9]*/cpufreq")
-    governors = [text_of(path) for path in _sorted(os.path.join(cpufreq, "scaling_governor"))]
+    cpufreq = "sys/devices/system/cpu/cpu[0-9]*/cpufreq/"
+    governors = [text_of(path) for path in sorted_paths(root, cpufreq + "scaling_governor")]
     return {
         **hardware(root),
         "machine": platform.machine(),
         "nvpmodel": _nvpmodel() if root == "/" else None,
         "governors": sorted({name for name in governors if name}) or None,
-        "cpu_khz": _numbers(os.path.join(cpufreq, "scaling_cur_freq")),
-        "cpu_max_khz": _numbers(os.path.join(cpufreq, "scaling_max_freq")),
+        "cpu_khz": _numbers(root, cpufreq + "scaling_cur_freq"),
+        "cpu_max_khz": _numbers(root, cpufreq + "scaling_max_freq"),
         "gpu_hz": _gpu_hz(root),
         "temperatures_c": temperatures_c(root),
         "loadavg": _loadavg(root),
@@ -59,18 +59,30 @@ def hardware(root: str = "/") -> Dict[str, Any]:
 
 def temperatures_c(root: str = "/") -> Optional[Dict[str, float]]:
     """Thermal zone -> degrees Celsius; None where there is no zone that can be read."""
-    zones = {}
-    for folder in _sorted(os.path.join(root, "sys/class/thermal/thermal_zone[0-9]*")):
-        name, value = text_of(os.path.join(folder, "type")), number_of(os.path.join(folder, "temp"))
-        if value is not None:
-            own = os.path.basename(folder)
-            name = name or own
-            zones[name if name not in zones else "%s_%s" % (own, name)] = value / 1000.0
-    return zones or None
+    zones = {
+        name: number_of(path) for name, path in thermal_zones(os.path.join(root, "sys")).items()
+    }
+    return {name: value / 1000.0 for name, value in zones.items() if value is not None} or None
+
+
+def thermal_zones(sysfs: str) -> Dict[str, str]:
+    """Name of each thermal zone -> the file with its temperature; no two have the same name."""
+    zones: Dict[str, str] = {}
+    for folder in sorted_paths(sysfs, "class/thermal/thermal_zone[0-9]*"):
+        own = os.path.basename(folder)
+        name = text_of(os.path.join(folder, "type")) or own
+        zones[name if name not in zones else "%s_%s" % (own, name)] = os.path.join(folder, "temp")
+    return zones
+
+
+def sorted_paths(root: str, pattern: str) -> List[str]:
+    """The paths below a folder that a pattern matches, in the order of the numbers in them."""
+    paths = glob.glob(os.path.join(glob.escape(root), pattern))
+    return sorted(paths, key=lambda path: [int(n) for n in re.findall(r"\d+", path[len(root) :])])
 
 
 def _gpu_hz(root: str) -> Optional[List[float]]:
-    clocks = (_numbers(os.path.join(root, "sys/class/devfreq", n, "cur_freq")) for n in GPU_CLOCKS)
+    clocks = (_numbers(root, "sys/class/devfreq/%s/cur_freq" % name) for name in GPU_CLOCKS)
     return next((hz for hz in clocks if hz), None)
 
 
@@ -84,7 +96,7 @@ def _cpu_model(root: str) -> Optional[str]:
 
 def _gpu(root: str) -> Optional[str]:
     """The GPUs that NVIDIA's driver names; on a Jetson, whose GPU has no name, the chip it is part of."""
-    paths = _sorted(os.path.join(root, "proc/driver/nvidia/gpus/*/information"))
+    paths = sorted_paths(root, "proc/driver/nvidia/gpus/*/information")
     names = [re.search(r"Model:\s*(.+)", text_of(path) or "") for path in paths]
     if any(names):
         return ", ".join(name.group(1).strip() for name in names if name)
@@ -115,14 +127,10 @@ def _loadavg(root: str) -> Optional[List[float]]:
     return [load for load in loads if load is not None] or None
 
 
-def _numbers(pattern: str) -> Optional[List[float]]:
-    values = [number_of(path) for path in _sorted(pattern)]
+def _numbers(root: str, pattern: str) -> Optional[List[float]]:
+    values = [number_of(path) for path in sorted_paths(root, pattern)]
     return [value for value in values if value is not None] or None
 
 
 def _table(root: str, name: str) -> str:
     return text_of(os.path.join(root, "proc", name), TABLE_BYTES) or ""
-
-
-def _sorted(pattern: str) -> List[str]:
-    return sorted(glob.glob(pattern), key=lambda path: [int(n) for n in re.findall(r"\d+", path)])

@@ -6,8 +6,8 @@ from typing import List
 
 from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.errors import SplitwattError
-from splitwatt.profiler.check import accuracy, figures, files, plan, power
-from splitwatt.profiler.check.raw import Check, read_raw, verdict
+from splitwatt.profiler.check import accuracy, figures, files, plan
+from splitwatt.profiler.check.check import Check
 from splitwatt.profiler.records.document import RUN_FILE
 from splitwatt.profiler.records.run import read_run
 
@@ -40,23 +40,12 @@ def audit(path: str) -> List[Check]:
         RunError: there is no run.
     """
     try:
-        raw = read_raw(path)
-        results = plan.checks(raw)
+        run = read_run(path, strict=False)
     except SplitwattError as error:
         if not os.path.lexists(os.path.join(path, RUN_FILE)):
             raise
-        return [Check("run.json holds a plan", False, error.message)]
-    try:
-        # Lines that passed every check are not read twice.
-        passed = not any(one.met is False for one in results)
-        run = read_run(path, raw.samples if passed else None)
-    except SplitwattError as error:
-        results.append(Check("the run can be read by reports", False, error.message))
-    else:
-        if run.damaged:
-            results.append(verdict("the run can be read by reports", list(run.damaged), ""))
-        results += figures.checks(raw, run) + power.checks(run)
-    return results + accuracy.checks(raw) + files.checks(raw)
+        return [Check("run.json and its files can be read", False, error.message)]
+    return plan.checks(run) + figures.checks(run) + accuracy.checks(path) + files.checks(run)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,15 +1,19 @@
 """Do the records of a run fit each other, and do its figures follow from them?"""
 
+from functools import partial
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.energy.trace.files import read_trace
 from splitwatt.profiler.analyse.conditions import network_notes
-from splitwatt.profiler.analyse.statistics import spread
+from splitwatt.profiler.analyse.energy import energy_of, server_energy_of, stage_energy_of
 from splitwatt.profiler.analyse.waterfall import offset_at
-from splitwatt.profiler.check.raw import Check, Raw, nothing, place, verdict
+from splitwatt.profiler.check.check import Check, nothing, place, verdict
+from splitwatt.profiler.config.config import SPLIT
 from splitwatt.profiler.execute.work import lacking
-from splitwatt.profiler.records.network import ClockEstimate
+from splitwatt.profiler.records.blocks import ClockEstimate
 from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.sample import Sample
 
@@ -21,21 +25,23 @@ _TAKEN_S = 0.04
 _HELD_S = 0.1
 _CLOSE = 1e-9
 _CLOCK_S = 2e-3
+# No board draws more, and a sensor's noise is no lower.
+_LEAST_W, _MOST_W = -50, 5000
 _BYTES = ("payload_bytes", "wire_up_bytes", "wire_down_bytes")
 
 
-def checks(raw: Raw, run: Run) -> List[Check]:
+def checks(run: Run) -> List[Check]:
     """The checks of this module."""
     return [
-        _stages(raw, run), _bytes(raw), _nulls(raw), _summary(raw, run), _throughput(raw),
-        _starts(raw), _memory(raw, run), _clocks(raw), _causal(run), _network(run),
+        _stages(run), _bytes(run), _nulls(run), _throughput(run), _starts(run), _memory(run),
+        _clocks(run), _causal(run), _network(run), _traces(run), _joules(run),
     ]  # fmt: skip
 
 
-def _stages(raw: Raw, run: Run) -> Check:
+def _stages(run: Run) -> Check:
     wrong, halves = [], []
     taken_s = _HELD_S if run.document["quota"] else _TAKEN_S
-    good = raw.good()
+    good = run.good()
     for block, own in good.by(lambda sample: sample.block).items():
         total_s = own.each(lambda sample: sample.total_s, 0.0)
         off_s = total_s - own.each(lambda sample: sum(sample.stages.values()))
@@ -55,37 +61,44 @@ def _stages(raw: Raw, run: Run) -> Check:
     return verdict("stages add up to the total", wrong, looked)
 
 
-def _bytes(raw: Raw) -> Check:
+def _bytes(run: Run) -> Check:
     name = "bytes add up"
-    sent = raw.good().where(lambda sample: sample.requests)
+    sent = run.good().where(lambda sample: sample.requests)
     if not sent:
         return nothing(name, "nothing was sent")
     wrong = []
-    for sample in sent[sent.each(_odd_bytes) > 0]:
-        for field in _BYTES:
-            total = sum(getattr(request, field) for request in sample.requests)
-            if getattr(sample, field) != total:
-                wrong.append("%s: %s is %r, its requests have %d"
-                             % (place(sample), field, getattr(sample, field), total))  # fmt: skip
-        for request in sample.requests:
-            if not 0 < request.payload_bytes < request.wire_up_bytes:
-                wrong.append("%s: a request is no larger than its payload" % place(sample))
+    for field in _BYTES:
+        odd = sent.each(partial(_excess, field=field)) != 0
+        wrong += [
+            "%s: %s is %r, its requests have %d"
+            % (place(one), field, getattr(one, field), _of_requests(one, field))
+            for one in sent[odd]
+        ]
+    odd = sent.each(_too_small) > 0
+    wrong += ["%s: a request is no larger than its payload" % place(one) for one in sent[odd]]
     return verdict(name, wrong, "%d samples and their requests" % len(sent))
 
 
-def _odd_bytes(sample: Sample) -> Any:
-    """Whether its bytes are not those of its requests; of a sample of columns an array."""
+def _of_requests(sample: Sample, field: str) -> Any:
+    """The sum over a sample's requests; of a sample of columns an array, as the next two."""
+    return sum(getattr(request, field) for request in sample.requests)
+
+
+def _excess(sample: Sample, field: str) -> Any:
+    own = getattr(sample, field)
+    return None if own is None else own - _of_requests(sample, field)
+
+
+def _too_small(sample: Sample) -> Any:
     odd: Any = False
-    for field in _BYTES:
-        odd |= getattr(sample, field) != sum(getattr(one, field) for one in sample.requests)
     for one in sample.requests:
         odd |= (one.payload_bytes <= 0) | (one.payload_bytes >= one.wire_up_bytes)
     return odd
 
 
-def _nulls(raw: Raw) -> Check:
+def _nulls(run: Run) -> Check:
     """What was not measured is null, and what was is not."""
-    split = {id for id, row in raw.document["config"]["configurations"].items() if "split" in row}
+    split = {row.id for row in run.config.configurations if row.kind == SPLIT}
 
     def fits(sample: Sample) -> bool:
         sent = sample.ok and sample.config in split
@@ -94,42 +107,17 @@ def _nulls(raw: Raw) -> Check:
             value is not None for value in counted
         } == {sent}
 
-    wrong = []
-    for sample in raw.samples.where(lambda sample: not fits(sample)):
-        if sample.ok != (sample.total_s is not None) or sample.ok != (sample.reason is None):
-            wrong.append("%s is %s and has a total of %r and the reason %r"
-                         % (place(sample), sample.status, sample.total_s, sample.reason))  # fmt: skip
-        sent = sample.ok and sample.config in split
-        for field in _BYTES:
-            if sent != (getattr(sample, field) is not None):
-                wrong.append("%s: %s is %r" % (place(sample), field, getattr(sample, field)))
-        if sent != bool(sample.requests):
-            wrong.append("%s has %d requests" % (place(sample), len(sample.requests)))
-    return verdict("what was not measured is null", wrong, "%d samples" % len(raw.samples))
+    wrong = [
+        "%s is %s, and its total, reason, bytes or requests do not fit that"
+        % (place(sample), sample.status)
+        for sample in run.attempts.where(lambda sample: not fits(sample))
+    ]
+    return verdict("what was not measured is null", wrong, "%d samples" % len(run.attempts))
 
 
-def _summary(raw: Raw, run: Run) -> Check:
-    """Each configuration's row on each backend counts the last lines of its samples."""
-    wrong, rows = [], 0
-    counted = (
-        raw.samples.latest()
-        .where(lambda s: s.ok and not s.warmup and s.block not in run.replaced)
-        .by(lambda sample: (sample.config, sample.backend))
-    )
-    for config in run.config.configurations:
-        for backend in run.config.backends:
-            times = run.measured(config.id, backend).each(lambda sample: sample.total_s, 0.0)
-            row = spread(times.tolist())
-            ok = len(counted.get((config.id, backend), ()))
-            rows += bool(row)
-            if ok != (row.samples if row else 0):
-                wrong.append("%s on %s has %d samples" % (config.id, backend, ok))
-    return verdict("the summary follows from the samples", wrong, "%d rows of it" % rows)
-
-
-def _throughput(raw: Raw) -> Check:
+def _throughput(run: Run) -> Check:
     name = "throughput is images over time"
-    rows = raw.rows["throughput"]
+    rows = run.throughput
     wrong = []
     for row in rows:
         due = row.images / row.duration_s if row.images and row.duration_s else None
@@ -139,36 +127,27 @@ def _throughput(raw: Raw) -> Check:
     return verdict(name, wrong, looked) if rows else nothing(name, "throughput was not requested")
 
 
-def _starts(raw: Raw) -> Check:
+def _starts(run: Run) -> Check:
     name = "blocks started as they say"
-    rows = raw.rows["starts"]
-    known = {row["id"] for row in raw.document["blocks"]}
     firsts: Dict[str, List[Optional[float]]] = {}
-    warmups = raw.samples.where(lambda sample: sample.warmup)
-    for sample in warmups[warmups.each(lambda sample: sample.inference) == 0]:
+    for sample in run.attempts.where(lambda sample: sample.warmup):
         firsts.setdefault(sample.block, []).append(sample.total_s)
-    processes: Dict[str, int] = {}
-    for row in raw.rows["memory"]:
-        processes[row.block] = processes.get(row.block, 0) + 1
-    wrong = []
-    for row in rows:
-        if row.block not in known:
-            wrong.append("%s is no block of the run" % row.block)
-        own = firsts.get(row.block, [])
-        # A process that was killed while it warmed up has left samples and no start.
-        once = own and processes.get(row.block) == 1 and not raw.document.get("resumed")
-        if once and not any(_same(row.first_inference_s, first) for first in own):
-            wrong.append("%s: its first inference took another time" % row.block)
-    looked = "%d processes" % len(rows)
-    return verdict(name, wrong, looked) if rows else nothing(name, "no process recorded it")
+    wrong = [
+        "%s: its first inference took another time" % row.block
+        for row in run.starts
+        if row.first_inference_s is not None
+        and not any(_same(row.first_inference_s, own) for own in firsts.get(row.block, []))
+    ]
+    looked = "%d processes" % len(run.starts)
+    return verdict(name, wrong, looked) if run.starts else nothing(name, "no process recorded it")
 
 
-def _memory(raw: Raw, run: Run) -> Check:
+def _memory(run: Run) -> Check:
     name = "memory peaks are plausible"
-    rows = raw.rows["memory"]
+    rows = run.memory
     if not rows:
         return nothing(name, "no block has come to its end")
-    total = (raw.document["board_state"] or {}).get("memory_total_bytes")
+    total = (run.document["board_state"] or {}).get("memory_total_bytes")
     same = run.same_machine
     wrong = []
     for row in rows:
@@ -180,8 +159,8 @@ def _memory(raw: Raw, run: Run) -> Check:
             wrong.append("%s: the board had %d bytes, and %s" % (row.block, board, why))
     if run.finished:
         ended = {row.block for row in rows}
-        blocks = {row["id"] for row in raw.document["blocks"]} - run.replaced
-        if raw.document.get("deployed"):  # a configuration of its policy may have taken no frame
+        blocks = {row["id"] for row in run.document["blocks"]} - run.replaced
+        if run.document.get("deployed"):  # a configuration of its policy may have taken no frame
             blocks &= set(run.samples.by(lambda sample: sample.block))
         wrong += ["%s has none" % block for block in sorted(blocks - ended)]
         lost = lacking(run)
@@ -189,19 +168,17 @@ def _memory(raw: Raw, run: Run) -> Check:
     return verdict(name, wrong, "%d processes" % len(rows))
 
 
-def _clocks(raw: Raw) -> Check:
+def _clocks(run: Run) -> Check:
     name = "clock estimates are plausible"
-    rows = raw.rows["clock"]
-    if not rows:
+    if not run.clock:
         return nothing(name, "no server was asked")
-    wrong = []
-    for number, row in enumerate(rows, 1):
-        unknown = row.offset_s is None
-        if unknown != (row.why_not is not None) or unknown != (row.uncertainty_s is None):
-            wrong.append("clock.jsonl, line %d has neither an offset nor a reason" % number)
-        elif not unknown and row.uncertainty_s >= 3600:
-            wrong.append("clock.jsonl, line %d is uncertain by %r s" % (number, row.uncertainty_s))
-    return verdict(name, wrong, "%d estimates" % len(rows))
+    wrong = [
+        "%s, %s: neither an offset with its uncertainty nor a reason" % (row.block, row.when)
+        for row in run.clock
+        if {row.offset_s is None, row.uncertainty_s is None, row.why_not is not None}
+        == {False, True}
+    ]
+    return verdict(name, wrong, "%d estimates" % len(run.clock))
 
 
 def _causal(run: Run) -> Check:
@@ -211,7 +188,7 @@ def _causal(run: Run) -> Check:
     estimates: Dict[str, List[ClockEstimate]] = {}
     for estimate in run.clock:
         estimates.setdefault(estimate.block, []).append(estimate)
-    for sample in run.attempts.where(lambda sample: sample.ok and sample.requests):
+    for sample in run.good().where(lambda sample: sample.requests):
         for request in sample.requests:
             sent, back = request.sent_monotonic_s, request.received_monotonic_s
             there = request.server_monotonic_s
@@ -236,6 +213,44 @@ def _network(run: Run) -> Check:
     wrong = ["not in run.json: %s" % sentence for sentence in notes if sentence not in known]
     looked = "; ".join(known) if known else "nothing was odd"
     return verdict("network problems are reported", wrong, looked)
+
+
+def _traces(run: Run) -> Check:
+    name = "power traces are whole"
+    if not run.power:
+        return nothing(name, _why_no_power(run))
+    wrong, count = [], 0
+    for block, path in sorted(run.power.items()):
+        file = "power/%s.csv" % block
+        try:
+            trace = read_trace(path)
+        except SplitwattError as error:
+            wrong.append(error.message)
+            continue
+        count += len(trace.times)
+        if trace.garbage:
+            wrong.append("%s: %d lines or cells are damaged" % (file, trace.garbage))
+        if any(b <= a for a, b in zip(trace.times, trace.times[1:])):
+            wrong.append("%s: its times do not go forward" % file)
+        watts = [value for column in trace.columns for value in column if value is not None]
+        if watts and not (min(watts) > _LEAST_W and max(watts) < _MOST_W):
+            wrong.append("%s holds watts that no board draws" % file)
+    return verdict(name, wrong, "%d readings in %d traces" % (count, len(run.power)))
+
+
+def _joules(run: Run) -> Check:
+    name = "joules follow from the power traces"
+    rows = energy_of(run) + server_energy_of(run) + stage_energy_of(run)
+    rails = [rail for row in rows for rail in row.rails]
+    count = sum(1 for rail in rails if rail.joules_per_image is not None)
+    if not count:
+        refused = [rail.why_not for rail in rails if rail.why_not]
+        return nothing(name, refused[0] if refused else _why_no_power(run))
+    return verdict(name, [], "%d rails of blocks, stages and servers" % count)
+
+
+def _why_no_power(run: Run) -> str:
+    return "; ".join((run.document.get("power") or {}).get("why_not") or ["no power was recorded"])
 
 
 def _same(a: Optional[float], b: Optional[float]) -> bool:

@@ -1,32 +1,32 @@
 """Hashes: of the run's own files, of its bundles and images where they are still there."""
 
-import json
 import os
-from typing import Any, Dict, List
+from typing import List
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import MAX_FILE_BYTES
-from splitwatt.profiler.check.raw import Check, Raw, nothing, verdict
+from splitwatt.profiler.check.check import Check, nothing, verdict
 from splitwatt.profiler.config.bundles import find_folder
-from splitwatt.profiler.records.digests import digests
+from splitwatt.profiler.records.document import digests
+from splitwatt.profiler.records.run import Run
 
 
-def checks(raw: Raw) -> List[Check]:
+def checks(run: Run) -> List[Check]:
     """The checks of this module."""
-    return [own(raw), _bundles(raw), _images(raw)]
+    return [_own(run), _bundles(run), _images(run)]
 
 
-def own(raw: Raw) -> Check:
+def _own(run: Run) -> Check:
     """The run's own files."""
     name = "files are those that the run ended with"
-    known = raw.document.get("files")
+    known = run.document.get("files")
     if not known:
-        why = "the run is not finished" if not raw.finished else "the run kept no hashes"
+        why = "the run is not finished" if not run.finished else "the run kept no hashes"
         return nothing(name, why)
     try:
-        now = digests(raw.path)
+        now = digests(run.path)
     except RunError as error:
         return verdict(name, [error.message], "")
     wrong = []
@@ -39,19 +39,20 @@ def own(raw: Raw) -> Check:
     return verdict(name, wrong, "%d files" % len(known))
 
 
-def _bundles(raw: Raw) -> Check:
+def _bundles(run: Run) -> Check:
     name = "bundles are those that were run"
-    folder = raw.document.get("bundles_folder") or ""
-    target = raw.document["targets"].get("board") or ""
+    folder = run.document.get("bundles_folder") or ""
+    target = run.document["targets"].get("board") or ""
     wrong, there, gone = [], 0, 0
-    for model, row in sorted(raw.document["bundles"].items()):
+    for model, row in sorted(run.document["bundles"].items()):
         path = find_folder(folder, target, model)
         if path is None:
             gone += 1
             continue
         there += 1
         try:
-            wrong += _parts(Bundle.open(path), model, row)
+            if Bundle.open(path).manifest_sha256 != row.get("manifest_sha256"):
+                wrong.append("the bundle of %s has another manifest" % model)
         except SplitwattError as error:
             wrong.append(error.message)
     if not there:
@@ -60,21 +61,11 @@ def _bundles(raw: Raw) -> Check:
     return verdict(name, wrong, "%d bundles with their parts%s" % (there, more))
 
 
-def _parts(bundle: Bundle, model: str, row: Dict[str, Any]) -> List[str]:
-    if bundle.manifest_sha256 != row.get("manifest_sha256"):
-        return ["the bundle of %s has another manifest" % model]
-    kept = {part["name"]: part["sha256"] for part in row.get("parts", [])}
-    parts = {part.name: part.sha256 for part in bundle.manifest.parts}
-    if kept != parts:
-        return ["the bundle of %s has other parts: %s" % (model, json.dumps(sorted(parts)))]
-    return []
-
-
-def _images(raw: Raw) -> Check:
+def _images(run: Run) -> Check:
     name = "images are those that were run"
-    folder = raw.document.get("images_folder") or ""
+    folder = run.document.get("images_folder") or ""
     wrong, there = [], 0
-    for row in raw.document["images"]:
+    for row in run.document["images"]:
         path = os.path.join(folder, row["file"])
         if os.path.isfile(path):
             there += 1

@@ -3,8 +3,27 @@
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
+import yaml
+
 from splitwatt.device_configs.cli import deadline, number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
+from splitwatt.device_configs.files import write_atomic
+from splitwatt.device_configs.printable import table
+from splitwatt.profiler.analyse.energy import energy_of
+from splitwatt.profiler.analyse.statistics import bound, quantile
+from splitwatt.profiler.choose.front import (
+    CONFIDENCE,
+    MET,
+    Bounds,
+    Candidate,
+    candidates,
+    compared_in,
+)
+from splitwatt.profiler.choose.quality import Figure, Quality, quality_of
+from splitwatt.profiler.config.bundles import find_folder
+from splitwatt.profiler.deploy.policy import Point, Policy
+from splitwatt.profiler.links.parse import parse_rate
+from splitwatt.profiler.records.run import Run, read_run
 
 EXAMPLE = "splitwatt choose runs/table3 --deadline 500ms --rate 250kbit --policy policy.yaml"
 
@@ -12,21 +31,16 @@ EXAMPLE = "splitwatt choose runs/table3 --deadline 500ms --rate 250kbit --policy
 def choose(argv: List[str]) -> int:
     """The command; its exit code: 1 where no configuration meets the bounds for certain."""
     options = _parse(argv)
-    from splitwatt.profiler.choose.front import MET, Bounds, candidates, compared_in
-    from splitwatt.profiler.choose.quality import quality_of
-    from splitwatt.profiler.links.parse import parse_rate
-    from splitwatt.profiler.records.run import read_run
-
     bounds = Bounds(options.deadline, options.share, options.min_accuracy, options.max_joules)
     asked = None if options.rate is None else parse_rate(options.rate)
     runs = [read_run(path) for path in options.runs]
     qualities = [quality_of(run, options.task) for run in runs]
     rates = [asked or _own_rate(run) for run in runs]
-    rows = candidates(runs, qualities, rates, options.server_speed, bounds)
+    rows = candidates(runs, qualities, rates, bounds)
     if not rows:
         raise RunError("%s has no samples to choose from" % options.runs[0], "profile first")
     quality = next((known.of for known in qualities if known is not None), "")
-    notes = _notes(runs, qualities, rows, rates, bounds, compared_in(rows))
+    notes = _notes(runs, qualities, rows, rates, bounds)
     met = [row for row in rows if row.verdict == MET]
     if options.figure:
         from splitwatt.profiler.choose.figure import draw_front
@@ -35,9 +49,13 @@ def choose(argv: List[str]) -> int:
     if options.policy:
         notes += _write_policy(options.policy, runs, met, bounds, quality)
     if options.json:
-        print_json(_document(runs, rows, rates, bounds, quality, notes))
+        print_json({
+            "runs": [run.path for run in runs], "rates_kbit_s": rates, "bounds": _plain(bounds),
+            "quality_of": quality or None, "notes": notes,
+            "configurations": [dict(_plain(row), verdict=row.verdict) for row in rows],
+        })  # fmt: skip
     else:
-        say(_table(runs, rows, bounds))
+        say(_table(rows))
         say()
         for sentence in notes:
             say("note: " + sentence)
@@ -65,8 +83,6 @@ def _parse(argv: List[str]) -> Any:
         metavar="RATE",
         help="rate of the uplink, as 250kbit (default: the run's first link)",
     )
-    add("--server-speed", type=number(0.001, 1e6), default=1.0, metavar="X",
-        help="a server X times as fast as the run's (default: 1)")  # fmt: skip
     add("--policy", metavar="FILE", help="write the configurations that meet the bounds here, for "
         "'splitwatt run'")  # fmt: skip
     add("--figure", metavar="FILE.pdf", help="draw the Pareto front")
@@ -81,17 +97,13 @@ def _own_rate(run: Any) -> float:
 
 
 def _notes(
-    runs: Sequence[Any], qualities: Sequence[Any], rows: Sequence[Any], rates: Sequence[float],
-    bounds: Any, compared: Sequence[str],
+    runs: Sequence[Run], qualities: Sequence[Optional[Quality]], rows: Sequence[Candidate],
+    rates: Sequence[float], bounds: Bounds,
 ) -> List[str]:  # fmt: skip
-    from splitwatt.profiler.analyse.energy import energy_of
-    from splitwatt.profiler.analyse.statistics import bound
-    from splitwatt.profiler.choose.front import CONFIDENCE, MET
-
     notes = ["latency: what %g %% of frames stay within, and what that is below with %g %% confidence"
              % (100 * bounds.share, 100 * CONFIDENCE)]  # fmt: skip
     notes.append("links carry %s kbit/s" % ", ".join("%g" % rate for rate in dict.fromkeys(rates)))
-    notes.append("the Pareto front is of %s" % ", ".join(compared))
+    notes.append("the Pareto front is of %s" % ", ".join(compared_in(rows)))
     for run, quality in zip(runs, qualities):
         if quality is None:
             notes.append("%s has no accuracy.json and no agreement.json: quality is not known"
@@ -124,15 +136,8 @@ def _notes(
 
 
 def _write_policy(
-    path: str, runs: Sequence[Any], met: Sequence[Any], bounds: Any, quality: str
+    path: str, runs: Sequence[Run], met: Sequence[Candidate], bounds: Bounds, quality: str
 ) -> List[str]:
-    import yaml
-
-    from splitwatt.device_configs.files import write_atomic
-    from splitwatt.profiler.analyse.statistics import quantile
-    from splitwatt.profiler.config.bundles import find_folder
-    from splitwatt.profiler.deploy.policy import Point, Policy
-
     points: List[Point] = []
     left: Dict[str, str] = {}
     for row in met:
@@ -166,47 +171,30 @@ def _write_policy(
     return notes + ["%s has %d configurations, best first" % (path, len(points))]
 
 
-def _cells(row: Any) -> List[str]:
-    def shown(figure: Any, digits: int) -> List[str]:
-        if figure is None:
-            return ["-", "-"]
-        ends = [figure.low, figure.high]
-        text = "-" if None in ends else "%.*f to %.*f" % (digits, ends[0], digits, ends[1])
-        return ["%.*f" % (digits, figure.value), text]
-
-    most = row.latency.high
-    cells = ["%.0f" % (1000 * row.latency.value), "-" if most is None else "%.0f" % (1000 * most)]
-    return cells + shown(row.quality, 1) + shown(row.joules, 3) + ["%.0f" % row.bytes]
-
-
-def _table(runs: Sequence[Any], rows: Sequence[Any], bounds: Any) -> str:
-    from splitwatt.device_configs.printable import table as columns
-
-    header = ["config", "backend", "bounds", "front", "latency ms", "below", "quality", "95 %",
-              "J", "95 %", "bytes"]  # fmt: skip
-    table = [header]
+def _table(rows: Sequence[Candidate]) -> str:
+    cells = [["config", "backend", "bounds", "front", "latency ms", "below", "quality", "95 %",
+              "J", "95 %", "bytes"]]  # fmt: skip
     for row in rows:
-        front = "yes" if row.front else ""
-        table.append([row.config, row.backend, row.verdict, front] + _cells(row))
-    return columns(table)
+        most = row.latency.high
+        cells.append([
+            row.config, row.backend, row.verdict, "yes" if row.front else "",
+            "%.0f" % (1000 * row.latency.value), "-" if most is None else "%.0f" % (1000 * most),
+            *_shown(row.quality, 1), *_shown(row.joules, 3), "%.0f" % row.bytes,
+        ])  # fmt: skip
+    return table(cells)
 
 
-def _document(
-    runs: Sequence[Any], rows: Sequence[Any], rates: Sequence[float], bounds: Any, quality: str,
-    notes: Sequence[str],
-) -> Dict[str, Any]:  # fmt: skip
-    def plain(figure: Optional[Any]) -> Any:
-        return None if figure is None else dict(figure._asdict())
+def _shown(figure: Optional[Figure], digits: int) -> List[str]:
+    if figure is None:
+        return ["-", "-"]
+    text = "-"
+    if figure.low is not None and figure.high is not None:
+        text = "%.*f to %.*f" % (digits, figure.low, digits, figure.high)
+    return ["%.*f" % (digits, figure.value), text]
 
-    return {
-        "runs": [run.path for run in runs],
-        "rates_kbit_s": list(rates),
-        "bounds": dict(bounds._asdict()),
-        "quality_of": quality or None,
-        "configurations": [
-            dict(row._asdict(), models=list(row.models), verdict=row.verdict,
-                 latency=plain(row.latency), quality=plain(row.quality), joules=plain(row.joules))
-            for row in rows
-        ],
-        "notes": list(notes),
-    }  # fmt: skip
+
+def _plain(value: Any) -> Any:
+    """A NamedTuple as an object, and those in it; as JSON has it."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: _plain(one) for name, one in value._asdict().items()}
+    return value

@@ -8,7 +8,6 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from splitwatt.profiler.analyse.energy import energy_of
 from splitwatt.profiler.analyse.rates import Case, cases
 from splitwatt.profiler.analyse.statistics import bound
 from splitwatt.profiler.choose.quality import Figure, Quality
@@ -43,10 +42,9 @@ class Candidate(NamedTuple):
         config, backend, models: as in the run.
         samples: number of measured times.
         latency: seconds that the share of its frames stays within; `high`: with 95 % confidence.
-        median_s: the median of its times.
         quality, joules: None where they were not measured.
         bytes: that the link carries for a frame, the median.
-        board_s, server_s: medians.
+        board_s, server_s: medians; what the server did not take is of the board.
         verdicts: bound -> met, missed or open.
         front: whether no other candidate is at least as good in everything and better in something.
     """
@@ -57,7 +55,6 @@ class Candidate(NamedTuple):
     models: Tuple[str, ...]
     samples: int
     latency: Figure
-    median_s: float
     quality: Optional[Figure]
     joules: Optional[Figure]
     bytes: float
@@ -77,7 +74,6 @@ def candidates(
     runs: Sequence[Run],
     qualities: Sequence[Optional[Quality]],
     rates_kbit_s: Sequence[float],
-    speed: float,
     bounds: Bounds,
 ) -> List[Candidate]:
     """Every configuration and backend of the runs, best first: those that meet all bounds, by quality,
@@ -87,18 +83,21 @@ def candidates(
         runs: at least one.
         qualities: of each run's models.
         rates_kbit_s: of each run, the uplink's rate.
-        speed: of the server, against the run's.
         bounds: to be met.
     """
     gathered = []
     for number, run in enumerate(runs):
-        joules = _joules_width(run)
         for case in cases(run):
             gathered.append(
-                _candidate(number, run, case, qualities[number], joules, rates_kbit_s[number],
-                           speed, bounds)
+                _candidate(number, run, case, qualities[number], rates_kbit_s[number], bounds)
             )  # fmt: skip
-    chosen = [c._replace(front=_on_front(c, gathered)) for c in gathered]
+    names = compared_in(gathered)
+    table = np.array([[_axes(one)[name] for name in names] for one in gathered], dtype=float)
+    table *= [-1.0 if name in _LARGER else 1.0 for name in names]
+    chosen = []
+    for one, own in zip(gathered, table):
+        better = (table <= own).all(axis=1) & (table != own).any(axis=1)
+        chosen.append(one._replace(front=not better.any()))
     return sorted(chosen, key=_order)
 
 
@@ -107,28 +106,25 @@ def _candidate(
     run: Run,
     case: Case,
     quality: Optional[Quality],
-    joules_width: Dict[Tuple[str, str], float],
     rate_kbit_s: float,
-    speed: float,
     bounds: Bounds,
 ) -> Candidate:
     models = run.config.configuration(case.config).models
-    times = sorted(case.times_s(rate_kbit_s, speed).tolist())
+    times = sorted(case.times_s(rate_kbit_s).tolist())
     most = bound(times, bounds.share, CONFIDENCE)
     latency = Figure(float(np.quantile(times, bounds.share)), None, most)
     own = [quality.models.get(run.bundles[model]["model"]) for model in models] if quality else []
     known = [figure for figure in own if figure is not None]
-    value = case.energy_j(rate_kbit_s, speed)
-    width = joules_width.get((case.config, case.backend))
-    joules = None
+    value = case.energy_j(rate_kbit_s)
+    width, joules = case.joules_width, None
     if value is not None:
         ends = (None, None) if width is None else (value - width, value + width)
         joules = Figure(value, *ends)
     result = Candidate(
         number, case.config, case.backend, models, len(times), latency,
-        case.median_s(rate_kbit_s, speed), known[0] if len(known) == 1 else None, joules,
-        float(np.median(case.bits)) / 8, float(np.median(case.rest_s)),
-        float(np.median(case.server_s)) / speed, {},
+        known[0] if len(known) == 1 else None, joules,
+        float(np.median(case.bits)) / 8, float(np.median(case.board_s + case.rest_s)),
+        float(np.median(case.server_s)), {},
     )  # fmt: skip
     return result._replace(verdicts=_verdicts(result, bounds))
 
@@ -152,16 +148,6 @@ def _at_most(figure: Optional[Figure], limit: float) -> str:
     return MET if figure.high is not None and figure.high <= limit else OPEN
 
 
-def _joules_width(run: Run) -> Dict[Tuple[str, str], float]:
-    """Half the width of the 95 % interval of the joules of each configuration and backend."""
-    widths: Dict[Tuple[str, str], List[float]] = {}
-    for block in energy_of(run):
-        if block.total is not None and block.total.interval is not None:
-            low, high = block.total.interval
-            widths.setdefault((block.config, block.backend), []).append((high - low) / 2)
-    return {key: max(values) for key, values in widths.items()}
-
-
 def _axes(one: Candidate) -> Dict[str, Optional[float]]:
     """What candidates are compared in."""
     return {
@@ -176,21 +162,6 @@ def compared_in(gathered: Sequence[Candidate]) -> List[str]:
     """The figures that every candidate has."""
     rows = [_axes(one) for one in gathered]
     return [name for name in rows[0] if all(row[name] is not None for row in rows)] if rows else []
-
-
-def _on_front(one: Candidate, gathered: Sequence[Candidate]) -> bool:
-    names = compared_in(gathered)
-
-    def values(candidate: Candidate) -> List[float]:
-        row = _axes(candidate)
-        return [(row[name] or 0.0) * (-1 if name in _LARGER else 1) for name in names]
-
-    own = values(one)
-    for other in gathered:
-        theirs = values(other)
-        if theirs != own and all(a <= b for a, b in zip(theirs, own)):
-            return False
-    return True
 
 
 def _order(one: Candidate) -> Tuple[int, float, float, float]:

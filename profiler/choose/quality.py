@@ -1,8 +1,7 @@
 """Accuracy or agreement of a run's models, as accuracy.json or agreement.json of the run state it."""
 
-import math
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import RunError
 from splitwatt.profiler.records.run import ACCURACY_FILE, AGREEMENT_FILE, Run
@@ -13,6 +12,8 @@ METRICS = {
     "detection": "map_50_95_percent",
     "segmentation": "miou_percent",
 }
+# Task, its metrics, model, what they are of.
+_Row = Tuple[str, Any, str, str]
 
 
 class Figure(NamedTuple):
@@ -41,11 +42,23 @@ def quality_of(run: Run, task: Optional[str]) -> Optional[Quality]:
     Raises:
         RunError: a file holds what such a file cannot hold.
     """
-    for name, rows in ((ACCURACY_FILE, _accuracy(run)), (AGREEMENT_FILE, _agreement(run))):
+    for name, document, rows_of in (
+        (ACCURACY_FILE, run.accuracy, _accuracy),
+        (AGREEMENT_FILE, run.agreement, _agreement),
+    ):
         known: Dict[str, Dict[str, Figure]] = {}
-        for what, of_task, model, figure in rows:
-            if task in (None, of_task):
-                known.setdefault(what, {})[model] = figure
+        try:
+            for of_task, metrics, model, what in rows_of(document) if document is not None else ():
+                metric = METRICS.get(of_task)
+                figure = metrics.get(metric)
+                if metric and figure and figure["value"] is not None and task in (None, of_task):
+                    ends = [figure.get(end) for end in ("low", "high")]
+                    low, high = (None if end is None else end + 0.0 for end in ends)
+                    own = Figure(figure["value"] + 0.0, low, high)
+                    known.setdefault("%s %s" % (metric, what), {})[model] = own
+        except (LookupError, TypeError, AttributeError):
+            file = os.path.join(run.path, name)
+            raise RunError("%s is damaged" % file, "run 'splitwatt evaluate' again")
         if known:
             best = max(known, key=lambda what: len(known[what]))
             others = sorted(set(known) - {best})
@@ -54,62 +67,14 @@ def quality_of(run: Run, task: Optional[str]) -> Optional[Quality]:
     return None
 
 
-def _accuracy(run: Run) -> List[Tuple[str, str, str, Figure]]:
-    file = os.path.join(run.path, ACCURACY_FILE)
-    rows = []
-    for model, bundle in _items(run.accuracy, "bundles", file, dict):
-        for result in _values(bundle, "results", file):
-            rows += _rows(result, "metrics", model, "of %s" % result.get("data_set"), file)
-    return rows
+def _accuracy(document: Any) -> Iterator[_Row]:
+    for model, bundle in document["bundles"].items():
+        for result in bundle["results"]:
+            yield result["task"], result["metrics"], model, "of %s" % result["data_set"]
 
 
-def _agreement(run: Run) -> List[Tuple[str, str, str, Figure]]:
-    file = os.path.join(run.path, AGREEMENT_FILE)
-    rows = []
-    for result in _values(run.agreement, "results", file):
-        against = result.get("against")
-        other = against.get("model") if isinstance(against, dict) else None
-        what = "of agreement with %s on %s" % (other, result.get("data_set"))
-        for task, own in _items(result, "tasks", file, dict):
-            row = dict(own if isinstance(own, dict) else {}, task=task)
-            rows += _rows(row, "agreement", str(result.get("model")), what, file)
-    return rows
-
-
-def _rows(
-    result: Dict[str, Any], key: str, model: str, what: str, file: str
-) -> List[Tuple[str, str, str, Figure]]:
-    """The compared figure of a result's task, if it has one."""
-    task = result.get("task")
-    metric = METRICS.get(task) if isinstance(task, str) else None
-    figures = result.get(key)
-    figure = figures.get(metric) if isinstance(figures, dict) else None
-    if metric is None or not isinstance(figure, dict) or figure.get("value") is None:
-        return []
-    values: List[Any] = [figure.get(name) for name in ("value", "low", "high")]
-    if any(not _is_number(value) for value in values if value is not None):
-        raise RunError("%s: a figure of %s is no finite number" % (file, model))
-    return [("%s %s" % (metric, what), str(task), model, Figure(*values))]
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
-
-
-def _items(document: Any, key: str, file: str, kind: type) -> List[Tuple[str, Any]]:
-    if document is None:
-        return []
-    value = document.get(key) if isinstance(document, dict) else None
-    if not isinstance(value, kind):
-        raise RunError("%s: '%s' must be an object" % (file, key))
-    return list(value.items())  # type: ignore[attr-defined]
-
-
-def _values(document: Any, key: str, file: str) -> List[Dict[str, Any]]:
-    if document is None:
-        return []
-    value = document.get(key) if isinstance(document, dict) else None
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise RunError("%s: '%s' must be a list of results" % (file, key))
-    return value
+def _agreement(document: Any) -> Iterator[_Row]:
+    for result in document["results"]:
+        what = "of agreement with %s on %s" % (result["against"]["model"], result["data_set"])
+        for task, own in result["tasks"].items():
+            yield task, own["agreement"], result["model"], what

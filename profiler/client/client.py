@@ -2,20 +2,22 @@
 
 import http.client
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Container, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 from urllib.parse import quote
 
 from splitwatt.device_configs.errors import ServerError
 from splitwatt.profiler.client.connection import Answer, Connection, Endpoint, shown, timed_out
 from splitwatt.profiler.client.protocol import (
     HEADER_LENGTH,
+    RESPONSE_JSON_BYTES,
+    SHORT_NAMES,
     Tensor,
     decode_response,
     encode_request,
     load_json,
     read_header_length,
+    short_name,
 )
-from splitwatt.profiler.client.short_names import SHORT_NAMES, short_name
 from splitwatt.profiler.client.wire_times import Times, read_times
 from splitwatt.profiler.records.fields import MAX_CLOCK_S
 
@@ -27,6 +29,7 @@ _LONGEST_WAIT_S = 10.0
 # Of a server's stage times as text.
 _TIMES_BYTES = 4096
 _INFER = "/v2/models/%s/infer"
+T = TypeVar("T", bound="Client")
 _OLDER = "it is of an older version: both ends cannot be put on one clock"
 
 
@@ -106,9 +109,7 @@ class Client:
         Raises:
             ServerError: the server is gone, refused, or answered nonsense.
         """
-        headers, body = self.message(payload, sizes)
-        self._connection.sent_bytes = self._connection.received_bytes = 0
-        answer = self._ask("POST", self._path(model), headers, body)
+        answer = self._ask("POST", self._path(model), *self.message(payload, sizes))
         received_s = time.perf_counter()
         packed, times = self.read_answer(answer)
         up, down = self._connection.sent_bytes, self._connection.received_bytes
@@ -119,8 +120,8 @@ class Client:
 
     def request(self, model: str, payload: bytes, sizes: Sequence[int]) -> bytes:
         """The whole HTTP request that `infer` sends."""
-        headers, body = self.message(payload, sizes)
-        return self._connection.message("POST", self._path(model), headers, body)
+        message = self.message(payload, sizes)
+        return self._connection.message("POST", self._path(model), *message)
 
     def read_answer(self, answer: Answer) -> Tuple[bytes, Times]:
         """The packed answer and the server's times in the response to such a request.
@@ -149,9 +150,8 @@ class Client:
 
     def request_bytes(self, model: str, payload: bytes, sizes: Sequence[int]) -> int:
         """What `infer` would send to a server of ours, in bytes; nothing is sent."""
-        name = short_name(model) or quoted(model)
-        headers, body = self.message(payload, sizes)
-        return len(self._connection.message("POST", _INFER % name, headers, body))
+        path = _INFER % (short_name(model) or quoted(model))
+        return len(self._connection.message("POST", path, *self.message(payload, sizes)))
 
     def message(self, payload: bytes, sizes: Sequence[int]) -> Tuple[Dict[str, str], bytes]:
         """Headers and body of the request for one image, whatever the model."""
@@ -162,18 +162,8 @@ class Client:
         return {HEADER_LENGTH: str(message.header_length)}, message.body
 
     def drain(self) -> Optional[float]:
-        """Empty a shaped link's token bucket before a request; None where there is no bucket.
-
-        Returns:
-            The seconds that it took, which are no part of what is measured.
-
-        Raises:
-            ServerError: the link is gone.
-        """
-        try:
-            return self._connection.drain()
-        except OSError as error:
-            raise ServerError("the shaped link is gone: %s" % error, "run the command again")
+        """Empty a shaped link's token bucket before a request, see `Connection.drain`."""
+        return self._connection.drain()
 
     def clock(self, up_bytes: int = 0, down_bytes: int = 0, free: bool = False) -> Exchange:
         """One exchange of times with the server, with as many bytes more each way.
@@ -186,21 +176,16 @@ class Client:
             ServerError: the server is gone, or of a version without a clock.
         """
         path = "/v2/clock" + ("?bytes=%d" % down_bytes if down_bytes else "")
-        self._connection.sent_bytes = self._connection.received_bytes = 0
         method = "POST" if up_bytes else "GET"
         answer = self._ask(method, path, {}, bytes(up_bytes), optional=(404, 405), free=free)
         received_s = time.perf_counter()
         # Blanks fill the answer up to the bytes that were asked for.
-        document = load_json(answer.body.rstrip(b" ")) if answer.status == 200 else {}
-        known = isinstance(document, dict) and all(
-            isinstance(document.get(name), float) and 0 <= document[name] <= MAX_CLOCK_S
-            for name in ("received_s", "sent_s")
-        )
-        if not known:
+        document = _object_of(answer.body.rstrip(b" ")) or {}
+        own = document.get("received_s"), document.get("sent_s")
+        if not all(isinstance(at, float) and 0 <= at <= MAX_CLOCK_S for at in own):
             raise NoClockError("the server at %s has no clock" % self.endpoint.url, _OLDER)
         up, down = self._connection.sent_bytes, self._connection.received_bytes
-        own = document["received_s"], document["sent_s"]
-        return Exchange(self._sent_s, own[0], own[1], received_s, up, down)
+        return Exchange(self._sent_s, own[0], own[1], received_s, up, down)  # type: ignore
 
     def metadata(self) -> Dict[str, Any]:
         """What the server says about itself (`GET /v2`)."""
@@ -209,6 +194,23 @@ class Client:
     def model_metadata(self, model: str) -> Dict[str, Any]:
         """What the server says about a model (`GET /v2/models/MODEL`)."""
         return self._get("/v2/models/" + quoted(model))
+
+    def bundle(self, model: str, tables_id: Optional[str]) -> Dict[str, Any]:
+        """What the server says of its bundle of a model; empty where it says nothing.
+
+        Raises:
+            ServerError: it does not have the model, or other entropy tables than the board, whose
+                `tables_id` is None of a codec without any.
+        """
+        parameters = self.model_metadata(model).get("parameters")
+        theirs: Dict[str, Any] = parameters if isinstance(parameters, dict) else {}
+        if "tables_id" in theirs and theirs["tables_id"] != tables_id:
+            raise ServerError(
+                "the server's bundle of %s has the entropy tables %s and the board's has %s"
+                % (model, theirs["tables_id"], tables_id),
+                "copy one bundle to both",
+            )
+        return theirs
 
     def load(self, model: str) -> None:
         """Have the server load a model now, so that no sample waits for it.
@@ -223,31 +225,24 @@ class Client:
         path = "/v2/repository/models/%s/load" % quoted(model)
         self._ask("POST", path, {}, b"{}", optional=(400, 403, 404, 405))
 
-    def ready(self) -> bool:
-        """Whether the server takes requests."""
-        try:
-            self._ask("GET", "/v2/health/ready", {}, b"")
-        except ServerError:
-            return False
-        return True
-
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self: T) -> T:
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.close()
 
     def _get(self, path: str) -> Dict[str, Any]:
-        answer = self._ask("GET", path, {}, b"")
-        try:
-            document = load_json(answer.body)
-        except ServerError:
-            document = None
-        if not isinstance(document, dict):
+        return self._document(self._ask("GET", path, {}, b""), path)
+
+    def _document(
+        self, answer: Answer, path: str, limit_bytes: int = RESPONSE_JSON_BYTES
+    ) -> Dict[str, Any]:
+        document = _object_of(answer.body, limit_bytes)
+        if document is None:
             raise ServerError("%s%s answered no JSON object" % (self.endpoint.url, path))
         return document
 
@@ -257,15 +252,17 @@ class Client:
         path: str,
         headers: Dict[str, str],
         body: bytes,
-        optional: Sequence[int] = (),
+        optional: Container[int] = (),
         free: bool = False,
+        more_s: float = 0.0,
     ) -> Answer:
         waits: List[float] = self._retry_after_s + [0.0]
+        self._connection.sent_bytes = self._connection.received_bytes = 0
         for self._attempts, wait_s in enumerate(waits, 1):
             last = self._attempts == len(waits)
             self._sent_s = time.perf_counter()
             try:
-                answer = self._connection.exchange(method, path, headers, body, free)
+                answer = self._connection.exchange(method, path, headers, body, free, more_s)
             except (OSError, http.client.HTTPException) as error:
                 self.reachable = False
                 if last or timed_out(error):
@@ -276,9 +273,10 @@ class Client:
                     return answer
                 if answer.status != 503 or last:
                     raise _refusal(answer, method, self.endpoint.url + path)
-                wait_s = max(wait_s, min(_told_to_wait_s(answer), _LONGEST_WAIT_S))
+                asked = answer.headers.get("retry-after", "")
+                wait_s = max(wait_s, min(float(asked) if asked.isdecimal() else 0, _LONGEST_WAIT_S))
             time.sleep(wait_s)
-        raise ServerError("%s was not asked" % self.endpoint.url)
+        raise AssertionError("the last attempt returns or raises")
 
 
 def _refusal(answer: Answer, method: str, url: str) -> ServerError:
@@ -287,35 +285,23 @@ def _refusal(answer: Answer, method: str, url: str) -> ServerError:
             "%s %s was redirected (%d)" % (method, url, answer.status),
             "redirects are not followed: give the server's own URL",
         )
-    if (
-        url.endswith("/v2") and _stated_reason(answer) is None
-    ):  # every inference server answers that
+    sentence = (_object_of(answer.body) or {}).get("error")
+    if sentence is None and url.endswith("/v2"):  # every inference server answers that
         return ServerError(
             "%s is no inference server: it refused %s (%d)" % (url[:-3], method, answer.status),
             "give --server the address that 'splitwatt serve' printed",
         )
-    sentence = reason_of(answer)
-    return ServerError("%s %s was refused (%d): %s" % (method, url, answer.status, sentence))
+    reason = "no reason given" if sentence is None else shown(str(sentence))
+    return ServerError("%s %s was refused (%d): %s" % (method, url, answer.status, reason))
 
 
-def reason_of(answer: Answer) -> str:
-    """The sentence of a refusal, in one line of at most 500 characters, none of which acts."""
-    return shown(_stated_reason(answer) or "no reason given")
-
-
-def _stated_reason(answer: Answer) -> Optional[str]:
+def _object_of(data: bytes, limit_bytes: int = RESPONSE_JSON_BYTES) -> Optional[Dict[str, Any]]:
+    """The JSON object in a server's answer; None where it holds none."""
     try:
-        document = load_json(answer.body)
-        sentence = document.get("error") if isinstance(document, dict) else None
+        document = load_json(data, limit_bytes)
     except ServerError:
-        sentence = None
-    return None if sentence is None else str(sentence)
-
-
-def _told_to_wait_s(answer: Answer) -> float:
-    """What a busy server says in Retry-After; 0 where it does not."""
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else 0.0
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def quoted(model: str) -> str:

@@ -10,7 +10,7 @@ import time
 from typing import List, Optional, Sequence, Tuple
 
 from splitwatt.profiler.client.client import Client, Exchange, NoClockError
-from splitwatt.profiler.records.network import ClockEstimate
+from splitwatt.profiler.records.blocks import ClockEstimate
 
 EXCHANGES = 8
 # Exchanges over a slow link stop after so long.
@@ -24,14 +24,18 @@ def estimate(client: Client, block: str, when: str) -> ClockEstimate:
         ServerError: the server is gone. A server without a clock is no error: that is recorded.
     """
     exchanges: List[Exchange] = []
+    offset_s: Optional[float] = None
+    uncertainty_s: Optional[float] = None
+    why_not: Optional[str] = None
     until = time.monotonic() + _LIMIT_S
-    while len(exchanges) < EXCHANGES and (not exchanges or time.monotonic() < until):
-        try:
+    try:
+        while len(exchanges) < EXCHANGES and (not exchanges or time.monotonic() < until):
             exchanges.append(client.clock(free=True))
-        except NoClockError as error:
-            return _line(block, when, None, None, 0, error.message)
-    offset_s, uncertainty_s = best(exchanges)
-    return _line(block, when, offset_s, uncertainty_s, len(exchanges), None)
+        offset_s, uncertainty_s = best(exchanges)
+    except NoClockError as error:
+        exchanges, why_not = [], error.message
+    now_s, count = time.monotonic(), len(exchanges)
+    return ClockEstimate(block, when, now_s, offset_s, uncertainty_s, count, time.time(), why_not)
 
 
 def best(exchanges: Sequence[Exchange]) -> Tuple[float, float]:
@@ -45,16 +49,3 @@ def best(exchanges: Sequence[Exchange]) -> Tuple[float, float]:
 def _delay_s(exchange: Exchange) -> float:
     there = exchange.server_sent_s - exchange.server_received_s
     return max(0.0, exchange.received_s - exchange.sent_s - there)
-
-
-def _line(
-    block: str,
-    when: str,
-    offset_s: Optional[float],
-    uncertainty_s: Optional[float],
-    exchanges: int,
-    why_not: Optional[str],
-) -> ClockEstimate:
-    return ClockEstimate(
-        block, when, time.monotonic(), offset_s, uncertainty_s, exchanges, time.time(), why_not
-    )

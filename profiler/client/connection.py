@@ -13,10 +13,11 @@ import socket
 import ssl
 import struct
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
 from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.device_configs.files import read_bounded
 from splitwatt.device_configs.printable import printable
 from splitwatt.profiler.links.link import framed_bytes, seconds
 from splitwatt.profiler.links.way import Drain, Paced, Way
@@ -26,6 +27,7 @@ ANSWER_BYTES = 256 << 20
 _BESIDE_BYTES = 1 << 20
 _POLLRDHUP = 0x2000  # of Linux; select has no name for it before Python 3.7
 _PIECE_BYTES = 64 << 10
+_TOKEN_BYTES = 4096
 # Well below the 24 days that a socket can wait at most.
 _LONGEST_TIMEOUT_S = 8 * 86400
 _USER = re.compile(r"://.*@")
@@ -58,6 +60,30 @@ class Answer(NamedTuple):
     status: int
     headers: Dict[str, str]
     body: bytes
+
+
+def read_token(path: Optional[str]) -> Optional[str]:
+    """The token in a file, which no list of processes shows; None without a file.
+
+    Raises:
+        UsageError: the file cannot be read or holds no token.
+    """
+    if path is None:
+        return None
+    remedy = "write one line of letters and digits into it, or use 'splitwatt serve --lan'"
+    try:
+        token = read_bounded(path, _TOKEN_BYTES, UsageError, remedy).decode("ascii").strip()
+    except ValueError:
+        raise UsageError("the token file %s is not ASCII text" % path, remedy)
+    # An empty one would be shown by everybody who shows none.
+    if not token or not _is_token(token):
+        what = "characters that no token has" if token else "no token"
+        raise UsageError("the token file %s holds %s" % (path, what), remedy)
+    return token
+
+
+def _is_token(text: str) -> bool:
+    return all(33 <= ord(c) <= 126 for c in text)
 
 
 class Connection:
@@ -96,9 +122,13 @@ class Connection:
                 % (_LONGEST_TIMEOUT_S, timeout_s)
             )
         self._fingerprint = (endpoint.fingerprint or "").replace(":", "").lower()
-        self._fixed = "Host:%s\r\n" % _host_header(host, self._port, secure)
+        name = "[%s]" % host if ":" in host else host
+        default = self._port == (443 if secure else 80)
+        self._fixed = "Host:%s\r\n" % (name if default else "%s:%d" % (name, self._port))
         if endpoint.token:
-            self._fixed += "Authorization:Bearer %s\r\n" % _checked_token(endpoint.token)
+            if not _is_token(endpoint.token):
+                raise UsageError("the token holds characters that no token has")
+            self._fixed += "Authorization:Bearer %s\r\n" % endpoint.token
         self._url = endpoint.url
         self._timeout_s = timeout_s
         self.limit_s = timeout_s
@@ -112,16 +142,24 @@ class Connection:
         self.received_bytes = 0
 
     def exchange(
-        self, method: str, path: str, headers: Dict[str, str], body: bytes, free: bool = False
+        self,
+        method: str,
+        path: str,
+        headers: Dict[str, str],
+        body: bytes,
+        free: bool = False,
+        more_s: float = 0.0,
     ) -> Answer:
         """Send a request and read its response; `free` of this process's own token buckets.
+
+        The server may take `more_s` seconds beside the time-out for what it is asked to do.
 
         Raises:
             OSError, http.client.HTTPException: the connection failed; it is closed then.
             ServerError: it is not the server that was meant, or its answer is too large.
         """
         data = self.message(method, path, headers, body)
-        self.limit_s = self._timeout_s + self._link_s(len(data), up=True)
+        self.limit_s = self._timeout_s + more_s + self._link_s(len(data), up=True)
         self._until = time.monotonic() + self.limit_s
         self._may_come = ANSWER_BYTES + _BESIDE_BYTES
         try:
@@ -156,7 +194,7 @@ class Connection:
         self.received_bytes += count
         self._may_come -= count
         if self._may_come < 0:
-            raise _too_large()
+            raise too_large(ANSWER_BYTES)
         more_s = self._link_s(count, up=False)
         self.limit_s += more_s
         self._until += more_s
@@ -204,20 +242,25 @@ class Connection:
         self.close()
 
     def drain(self) -> Optional[float]:
-        """Empty the token bucket of a kernel-shaped link; the seconds it took, or None without one.
+        """Empty the token bucket of a kernel-shaped link; None without one.
 
         Connects before: a handshake would let the bucket fill again.
 
+        Returns:
+            The seconds that it took, which are no part of what is measured.
+
         Raises:
-            OSError: the link is gone.
+            ServerError: the link is gone.
         """
         if self._way is None or self._way.connect is None:
             return None
         start = time.perf_counter()
-        self.open()
-        if self._drain is None:
-            self._drain = Drain(self._way.connect)
-        self._drain()
+        try:
+            self.open()
+            self._drain = self._drain or Drain(self._way.connect)
+            self._drain()
+        except OSError as error:
+            raise ServerError("the shaped link is gone: %s" % error, "run the command again")
         return time.perf_counter() - start
 
     def _receive(self, stream: Any, method: str) -> Answer:
@@ -225,14 +268,11 @@ class Connection:
         try:
             response.begin()
             if (response.length or 0) > ANSWER_BYTES:
-                raise _too_large()
-            body = _body(response)
-            if response.length:  # Python's read(n) does not complain about a body cut short
-                raise http.client.IncompleteRead(body, response.length)
-            names = {name.lower(): value for name, value in response.getheaders()}
+                raise too_large(ANSWER_BYTES)
+            answer = answer_of(response)
             if response.will_close:
                 self.close()
-            return Answer(response.status, names, body)
+            return answer
         finally:
             response.close()
 
@@ -251,22 +291,19 @@ class Connection:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = plain
             if self._context is not None:
-                self._socket = self._context.wrap_socket(plain, server_hostname=self._host)
-                self._check_fingerprint(self._socket)
+                tls: Any = self._context.wrap_socket(plain, server_hostname=self._host)
+                self._socket = tls
+                fingerprint = hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
+                if self._fingerprint not in ("", fingerprint):
+                    raise ServerError(
+                        "the server's certificate has another fingerprint (%s...)"
+                        % fingerprint[:16],
+                        "copy the one that 'splitwatt serve --lan' printed",
+                    )
             self._plain = self._socket
             if self._way is not None and self._way.connect is None:
                 self._socket = Paced(self._socket, self._way)
         return self._socket
-
-    def _check_fingerprint(self, stream: Any) -> None:
-        if not self._fingerprint:
-            return
-        fingerprint = hashlib.sha256(stream.getpeercert(binary_form=True)).hexdigest()
-        if fingerprint != self._fingerprint:
-            raise ServerError(
-                "the server's certificate has another fingerprint (%s...)" % fingerprint[:16],
-                "copy the one that 'splitwatt serve --lan' printed",
-            )
 
 
 def _read_url(url: str) -> Tuple[bool, str, Optional[int]]:
@@ -292,17 +329,18 @@ def _read_url(url: str) -> Tuple[bool, str, Optional[int]]:
     return parts.scheme == "https", host, port
 
 
-def _body(response: http.client.HTTPResponse) -> bytes:
-    """The body, in pieces: an older Python sets aside (and clears) as much as it is asked for."""
-    pieces: List[bytes] = []
-    size = 0
-    while size <= ANSWER_BYTES:
-        piece = response.read(_PIECE_BYTES)
-        if not piece:
-            return b"".join(pieces)
-        pieces.append(piece)
-        size += len(piece)
-    raise _too_large()
+def answer_of(response: http.client.HTTPResponse) -> Answer:
+    """The answer of a response whose head is read.
+
+    Raises:
+        http.client.IncompleteRead: its body ends early.
+    """
+    # In pieces: an older Python sets aside (and clears) as much as it is asked for.
+    body = b"".join(iter(lambda: response.read(_PIECE_BYTES), b""))
+    if response.length:  # Python's read(n) does not complain about a body cut short
+        raise http.client.IncompleteRead(body, response.length)
+    names = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, names, body)
 
 
 def shown(text: str) -> str:
@@ -310,8 +348,9 @@ def shown(text: str) -> str:
     return printable(" ".join(text[:500].split()))
 
 
-def _too_large() -> ServerError:
-    return ServerError("the server's answer is larger than %d bytes" % ANSWER_BYTES)
+def too_large(limit_bytes: int) -> ServerError:
+    """The error for an answer beyond a limit."""
+    return ServerError("the server's answer is larger than %d bytes" % limit_bytes)
 
 
 def _has_ended(plain: Any) -> bool:
@@ -362,14 +401,3 @@ def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _host_header(host: str, port: int, secure: bool) -> str:
-    name = "[%s]" % host if ":" in host else host
-    return name if port == (443 if secure else 80) else "%s:%d" % (name, port)
-
-
-def _checked_token(token: str) -> str:
-    if not all(33 <= ord(c) <= 126 for c in token):
-        raise UsageError("the token holds characters that no token has")
-    return token

@@ -7,30 +7,34 @@ Specification: github.com/kserve/open-inference-protocol, and Triton's `binary_d
 
 import json
 import struct
-from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
+import zlib
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from splitwatt.device_configs.errors import ServerError
 from splitwatt.device_configs.input.strict_json import parse_json
-from splitwatt.profiler.client.short_names import SHORT_NAMES
 
+# A server that lists this extension takes `short_name(model)` in /v2/models/MODEL/infer.
+SHORT_NAMES = "short_model_names"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 EXTENSIONS = ["binary_tensor_data", "model_repository", SHORT_NAMES]
 
-# datatype -> bytes of an element, and its struct letter (None: no JSON form)
-DATATYPES: Dict[str, Tuple[int, Optional[str]]] = {
-    "BOOL": (1, "?"),
-    "UINT8": (1, "B"),
-    "UINT16": (2, "H"),
-    "UINT32": (4, "I"),
-    "UINT64": (8, "Q"),
-    "INT8": (1, "b"),
-    "INT16": (2, "h"),
-    "INT32": (4, "i"),
-    "INT64": (8, "q"),
-    "FP16": (2, None),
-    "FP32": (4, "f"),
-    "FP64": (8, "d"),
-}
+# datatype -> the struct letter of an element
+DATATYPES: Dict[str, str] = {
+    "BOOL": "?", "UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q", "INT8": "b",
+    "INT16": "h", "INT32": "i", "INT64": "q", "FP16": "e", "FP32": "f", "FP64": "d",
+}  # fmt: skip
 
 # Of the JSON part of a request, tensors as JSON included; large tensors travel as binary data.
 REQUEST_JSON_BYTES = 64 << 10
@@ -49,7 +53,6 @@ _REQUEST_PARAMETERS = ("binary_data_output", "timeout")
 _INPUT_PARAMETERS = ("binary_data_size",)
 _OUTPUT_PARAMETERS = ("binary_data",)
 
-
 Body = Union[bytes, memoryview]
 
 
@@ -62,14 +65,11 @@ class Tensor(NamedTuple):
     name: str
     datatype: str
     shape: Tuple[int, ...]
-    data: Union[bytes, memoryview]
+    data: Body
 
     def values(self) -> List[Any]:
         """The elements as Python numbers, flat."""
-        letter = DATATYPES[self.datatype][1]
-        if letter is None:
-            raise ServerError("the tensor '%s' of %s has no JSON form" % (self.name, self.datatype))
-        return [item[0] for item in struct.iter_unpack("<" + letter, self.data)]
+        return [item[0] for item in struct.iter_unpack("<" + DATATYPES[self.datatype], self.data)]
 
 
 class Wanted(NamedTuple):
@@ -113,8 +113,7 @@ def encode_request(
 
     Without `say_binary` it does not say so: our own server answers in the form that it was asked.
     """
-    inputs = [_described(tensor, True) for tensor in binary]
-    inputs += [_described(tensor, False) for tensor in plain]
+    inputs = [_described(t, True) for t in binary] + [_described(t, False) for t in plain]
     document: Dict[str, Any] = {"inputs": inputs}
     if say_binary:
         document["parameters"] = {"binary_data_output": True}
@@ -137,11 +136,7 @@ def encode_response(
 
 
 def decode_request(body: Body, header_length: Optional[int]) -> InferRequest:
-    """Read a request.
-
-    Args:
-        body: the HTTP body.
-        header_length: the value of Inference-Header-Content-Length; None when it was absent.
+    """Read a request; `header_length` is the value of the header of that name, None without it.
 
     Raises:
         ServerError: it is wrong, or asks for something that is not supported, in one sentence.
@@ -163,7 +158,11 @@ def decode_request(body: Body, header_length: Optional[int]) -> InferRequest:
         _refuse("'id' must be text of at most %d characters" % _MAX_NAME)
     # A request with binary data that says nothing of its outputs is answered in kind.
     own = parameters.get("binary_data_output", header_length is not None)
-    return InferRequest(id, tensors, wanted, own, _timeout_s(parameters))
+    timeout_us = parameters.get("timeout")
+    if timeout_us is not None and not (_is_count(timeout_us) and timeout_us):
+        _refuse("the parameter 'timeout' must be a number of microseconds")
+    timeout_s = None if timeout_us is None else 1e-6 * timeout_us
+    return InferRequest(id, tensors, wanted, own, timeout_s)
 
 
 def decode_response(body: Body, header_length: Optional[int]) -> InferResponse:
@@ -196,13 +195,23 @@ def read_header_length(text: Optional[str]) -> Optional[int]:
     """
     if text is None:
         return None
-    if not _is_digits(text):
+    if not 0 < len(text) <= 12 or set(text) - set("0123456789"):
         _refuse("the header %s must be a number of bytes" % HEADER_LENGTH)
     return int(text)
 
 
-def _is_digits(text: str) -> bool:
-    return 0 < len(text) <= 12 and all(c in "0123456789" for c in text)
+def short_name(model: str) -> Optional[str]:
+    """`~` and six hexadecimal digits, for slow links; None for a name that is as short."""
+    short = "~%06x" % (zlib.crc32(model.encode("utf-8")) & 0xFFFFFF)
+    return short if len(short) < len(model) else None
+
+
+def long_names(models: Iterable[str]) -> Dict[str, str]:
+    """Short name -> the one model that it means; two models with the same one have none."""
+    by_short: Dict[str, List[str]] = {}
+    for model in models:
+        by_short.setdefault(short_name(model) or "", []).append(model)
+    return {short: same[0] for short, same in by_short.items() if short and len(same) == 1}
 
 
 def _message(document: Dict[str, Any], binary: Sequence[Tensor]) -> Message:
@@ -213,11 +222,8 @@ def _message(document: Dict[str, Any], binary: Sequence[Tensor]) -> Message:
 
 
 def _described(tensor: Tensor, binary: bool) -> Dict[str, Any]:
-    entry: Dict[str, Any] = {
-        "name": tensor.name,
-        "shape": list(tensor.shape),
-        "datatype": tensor.datatype,
-    }
+    shape = list(tensor.shape)
+    entry: Dict[str, Any] = {"name": tensor.name, "shape": shape, "datatype": tensor.datatype}
     if binary:
         entry["parameters"] = {"binary_data_size": len(tensor.data)}
     else:
@@ -243,10 +249,7 @@ def _split(
 
 
 def _tensors(
-    document: Dict[str, Any],
-    key: str,
-    binary: memoryview,
-    known: Optional[Tuple[str, ...]] = None,
+    document: Dict[str, Any], key: str, binary: memoryview, known: Optional[Tuple[str, ...]] = None
 ) -> Dict[str, Tensor]:
     entries = document.get(key)
     if not isinstance(entries, list) or len(entries) > _MAX_TENSORS:
@@ -256,7 +259,7 @@ def _tensors(
     for entry in entries:
         name, datatype, shape, size = _head(entry, key)
         carried = _parameters(entry, "the tensor '%s'" % name, known).get("binary_data_size")
-        data: Union[bytes, memoryview]
+        data: Body
         if carried is None:
             data = _from_json(name, datatype, size, entry.get("data"))
         else:
@@ -277,18 +280,16 @@ def _tensors(
 def _head(entry: Any, key: str) -> Tuple[str, str, Tuple[int, ...], int]:
     if not isinstance(entry, dict):
         _refuse("each of '%s' must be an object" % key)
-    name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
+    name, datatype = entry.get("name"), entry.get("datatype")
+    shape: Any = entry.get("shape")
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
         _refuse("a tensor's 'name' must be text of at most %d characters" % _MAX_NAME)
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         _refuse("the tensor '%s' must have a datatype of %s" % (name, ", ".join(DATATYPES)))
-    if (
-        not isinstance(shape, list)
-        or len(shape) > _MAX_DIMENSIONS
-        or not all(map(_is_count, shape))
-    ):
+    few = isinstance(shape, list) and len(shape) <= _MAX_DIMENSIONS and all(map(_is_count, shape))
+    if not few:
         _refuse("the tensor '%s' must have a shape of at most %d sizes" % (name, _MAX_DIMENSIONS))
-    size = DATATYPES[datatype][0]
+    size = struct.calcsize(DATATYPES[datatype])
     for dimension in shape:
         size *= dimension
     return name, datatype, tuple(shape), size
@@ -299,30 +300,26 @@ def _is_count(value: Any) -> bool:
 
 
 def _from_json(name: str, datatype: str, size: int, data: Any) -> bytes:
-    item, letter = DATATYPES[datatype]
-    if letter is None or not isinstance(data, list):
+    letter = DATATYPES[datatype]
+    if datatype == "FP16" or not isinstance(data, list):  # it has no JSON form
         _refuse("the tensor '%s' has neither 'data' nor a 'binary_data_size'" % name)
-    flat = _flat(data)
-    if len(flat) * item != size:
-        _refuse("the tensor '%s' has %d elements, its shape %d" % (name, len(flat), size // item))
+    flat = list(_flat(data))
+    count = size // struct.calcsize(letter)
+    if len(flat) != count:
+        _refuse("the tensor '%s' has %d elements, its shape %d" % (name, len(flat), count))
     try:
-        return struct.pack("<%d%s" % (len(flat), letter), *flat)
+        return struct.pack("<%d%s" % (count, letter), *flat)
     except (struct.error, OverflowError):
         _refuse("the tensor '%s' holds something else than %s" % (name, datatype))
 
 
-def _flat(data: List[Any]) -> List[Any]:
-    """Nested lists as one; the JSON parser has bounded their depth."""
-    flat, waiting = [], [iter(data)]
-    while waiting:
-        for item in waiting[-1]:
-            if isinstance(item, list):
-                waiting.append(iter(item))
-                break
-            flat.append(item)
+def _flat(data: List[Any]) -> Iterator[Any]:
+    """The items of nested lists; the JSON parser has bounded their depth."""
+    for item in data:
+        if isinstance(item, list):
+            yield from _flat(item)
         else:
-            waiting.pop()
-    return flat
+            yield item
 
 
 def _parameters(
@@ -349,15 +346,6 @@ def _wanted(output: Any, default: bool) -> Wanted:
     if not isinstance(binary, bool):
         _refuse("the parameter 'binary_data' of %s must be true or false" % whose)
     return Wanted(output["name"], binary)
-
-
-def _timeout_s(parameters: Dict[str, Any]) -> Optional[float]:
-    timeout_us = parameters.get("timeout")
-    if timeout_us is None:
-        return None
-    if not _is_count(timeout_us) or not timeout_us:
-        _refuse("the parameter 'timeout' must be a number of microseconds")
-    return 1e-6 * float(timeout_us)
 
 
 def _refuse(sentence: str) -> NoReturn:

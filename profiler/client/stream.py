@@ -4,27 +4,27 @@ One thread sends and receives, so that TLS works too. A request is sent when the
 been acknowledged: bytes never queue up in the kernel, and every transfer is timed by itself.
 """
 
-import fcntl
+import contextlib
 import http.client
 import io
 import os
 import select
 import ssl
-import struct
 import threading
 import time
 from collections import deque
 from typing import Any, Callable, Deque, List, NamedTuple, Optional, Tuple, Union
 
 from splitwatt.device_configs.errors import ServerError
-from splitwatt.profiler.client.connection import Answer, Connection, Endpoint
+from splitwatt.profiler.client.connection import Answer, Connection, Endpoint, answer_of, too_large
 from splitwatt.profiler.client.protocol import MAX_PIPELINED
+from splitwatt.profiler.links.way import unsent_bytes
 
-_TIOCOUTQ = 0x5411
 _ACK_POLL_S = 0.002
 _POLL_S = 0.2
 _READ_BYTES = 64 << 10
 _ANSWER_LIMIT_BYTES, _HEAD_LIMIT_BYTES = 64 << 20, 64 << 10
+_NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Exchanged(NamedTuple):
@@ -59,10 +59,9 @@ class _Item:
 
 
 class Stream:
-    """Sends requests in order; answers come in the same order.
+    """Sends requests in order, over the network as it is; answers come in the same order.
 
     Args:
-        endpoint: where to, over the network as it is.
         timeout_s: of connecting.
         done: called with each request's end, in this object's own thread.
     """
@@ -75,8 +74,10 @@ class Stream:
         self._items: Deque[_Item] = deque()  # those in flight first
         self._lock = threading.Lock()
         self._wake, self._woken = os.pipe()
+        os.set_blocking(self._wake, False)
         self._failure: Optional[ServerError] = None
         self._stopped = False
+        self._number = -1
         self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
         self._thread.start()
 
@@ -97,24 +98,21 @@ class Stream:
 
     def abort(self, reason: str) -> None:
         """Fail every request and drop the connection with what the kernel has not sent of it."""
-        with self._lock:
-            self._failure = ServerError(reason)
+        self._failure = ServerError(reason)
         os.write(self._woken, b"w")
 
     def progress(self) -> Optional[Tuple[Any, float]]:
         """The tag of the request that is being sent, and its bytes a second so far; None: none is."""
-        with self._lock:
-            item = next((i for i in self._items if i.acknowledged_s is None), None)
-            if item is None or item.sent_s is None:
-                return None
-            gone = max(0, item.sent - self._unacknowledged())
-            return item.tag, gone / max(1e-6, time.perf_counter() - item.sent_s)
+        item = self._first()
+        if item is None or item.sent_s is None:
+            return None
+        gone = max(0, item.sent - self._unacknowledged())
+        return item.tag, gone / max(1e-6, time.perf_counter() - item.sent_s)
 
     @property
     def sending(self) -> bool:
         """Whether a request is not acknowledged yet."""
-        with self._lock:
-            return any(item.acknowledged_s is None for item in self._items)
+        return self._first() is not None
 
     def close(self) -> None:
         """Close the connection; requests in flight fail."""
@@ -123,6 +121,11 @@ class Stream:
         self._thread.join()
         os.close(self._wake)
         os.close(self._woken)
+
+    def _first(self) -> Optional[_Item]:
+        """The first request that is not acknowledged: the only one that is being sent."""
+        with self._lock:
+            return next((item for item in self._items if item.acknowledged_s is None), None)
 
     def _run(self) -> None:
         while not self._stopped:
@@ -138,8 +141,7 @@ class Stream:
         """Serve one connection until it fails or is no longer wanted."""
         self._buffer, self._needed = bytearray(), 1
         while not self._items and not self._stopped:
-            select.select([self._wake], [], [], _POLL_S)
-            self._drain_wakes()
+            self._wait([], [], _POLL_S)
         if self._stopped:
             return
         stream = self._connection.open()
@@ -148,73 +150,49 @@ class Stream:
         while not self._stopped:
             if self._failure is not None:
                 raise self._failure
-            sending = self._sending()
-            wait_s = _ACK_POLL_S if self._unseen_ack() else _POLL_S
+            item = self._first()
+            left = item is not None and item.sent < len(item.data)
+            # No more requests wait for their answers than the server takes.
+            sending = item is not None and left and self._items.index(item) < MAX_PIPELINED
+            wait_s = _POLL_S if item is None or left else _ACK_POLL_S
             pending = isinstance(stream, ssl.SSLSocket) and stream.pending()
-            readable, _, _ = select.select(
-                [stream, self._wake], [stream] if sending else [], [], 0 if pending else wait_s
-            )
-            self._drain_wakes(self._wake in readable)
-            if sending is not None:
-                self._send(stream, sending)
-            self._see_acks()
-            if stream in readable or pending:
+            readable = self._wait([stream], [stream] * sending, 0 if pending else wait_s)
+            if item is not None and sending:
+                self._send(stream, item)
+            if item is not None and item.sent == len(item.data) and not self._unacknowledged():
+                item.acknowledged_s = time.perf_counter()
+            if readable or pending:
                 self._receive(stream)
 
-    def _drain_wakes(self, there: bool = True) -> None:
-        if there and select.select([self._wake], [], [], 0)[0]:
+    def _wait(self, read: List[Any], write: List[Any], wait_s: float) -> bool:
+        """Wait for a socket or a change by another thread; whether there is something to read."""
+        readable, _, _ = select.select(read + [self._wake], write, [], wait_s)
+        if self._wake in readable:
             os.read(self._wake, 4096)
-
-    def _sending(self) -> Optional[_Item]:
-        """The request to send bytes of now, if any: one at a time is on its way, and no more wait for
-        their answers than the server takes.
-        """
-        with self._lock:
-            for before, item in enumerate(self._items):
-                if item.acknowledged_s is None:
-                    more = before < MAX_PIPELINED and item.sent < len(item.data)
-                    return item if more else None
-        return None
-
-    def _unseen_ack(self) -> bool:
-        with self._lock:
-            return any(
-                i.acknowledged_s is None and i.sent == len(i.data) for i in self._items
-            )  # fmt: skip
+        return bool(set(readable) - {self._wake})
 
     def _send(self, stream: Any, item: _Item) -> None:
         if item.sent_s is None:
             item.sent_s = time.perf_counter()
-        try:
+        with contextlib.suppress(*_NOT_YET):
             item.sent += stream.send(memoryview(item.data)[item.sent : item.sent + _READ_BYTES])
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return
-
-    def _see_acks(self) -> None:
-        with self._lock:
-            for item in self._items:
-                if item.acknowledged_s is None:
-                    if item.sent == len(item.data) and not self._unacknowledged():
-                        item.acknowledged_s = time.perf_counter()
-                    return
 
     def _unacknowledged(self) -> int:
         try:
-            queued = fcntl.ioctl(self._number, _TIOCOUTQ, b"\0" * 4)
+            return unsent_bytes(self._number)
         except OSError:
             return 0
-        return int(struct.unpack("=i", queued)[0])
 
     def _receive(self, stream: Any) -> None:
         try:
             data = stream.recv(_READ_BYTES)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except _NOT_YET:
             return
         if not data:
             raise ConnectionResetError("the server closed the connection")
         self._buffer += data
         if len(self._buffer) > _ANSWER_LIMIT_BYTES:
-            raise _too_large()
+            raise too_large(_ANSWER_LIMIT_BYTES)
         while len(self._buffer) >= self._needed:
             parsed = parse(bytes(self._buffer))
             if isinstance(parsed, int):
@@ -227,27 +205,27 @@ class Stream:
                 item = self._items.popleft() if self._items else None
             if item is None or item.sent_s is None:
                 raise ServerError("the server answered more often than it was asked")
-            now = time.perf_counter()
-            self._done(Exchanged(item.tag, answer, None, item.sent, size, item.sent_s,
-                                 item.acknowledged_s or now, now))  # fmt: skip
+            item.acknowledged_s = item.acknowledged_s or time.perf_counter()
+            self._end(item, answer, None, size)
             if last:
                 raise ConnectionResetError("the server closed the connection")
 
     def _fail(self, error: ServerError) -> None:
-        stream = self._connection.close_now if self._failure is not None else self._connection.close
-        stream()
+        if self._failure is not None:
+            self._connection.close_now()
+        self._connection.close()
         with self._lock:
-            items: List[_Item] = list(self._items)
+            items = list(self._items)
             self._items.clear()
             self._failure = None
-        now = time.perf_counter()
         for item in items:
-            self._done(Exchanged(item.tag, None, error, item.sent, 0, item.sent_s,
-                                 item.acknowledged_s, now))  # fmt: skip
+            self._end(item, None, error, 0)
 
-
-def _too_large() -> ServerError:
-    return ServerError("the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES)
+    def _end(
+        self, item: _Item, answer: Optional[Answer], error: Optional[ServerError], down_bytes: int
+    ) -> None:
+        self._done(Exchanged(item.tag, answer, error, item.sent, down_bytes, item.sent_s,
+                             item.acknowledged_s, time.perf_counter()))  # fmt: skip
 
 
 class _Bytes(io.BytesIO):
@@ -282,15 +260,12 @@ def parse(data: bytes) -> Union[int, Tuple[Answer, int, bool]]:
     response.begin()
     if response.length is None and not response.chunked:
         raise http.client.HTTPException("the server's answer does not state its length")
-    last = response.will_close
     size = end + (response.length or 0)
     if size > _ANSWER_LIMIT_BYTES:
-        raise _too_large()
+        raise too_large(_ANSWER_LIMIT_BYTES)
     if size > len(data):
         return size
     try:
-        body = response.read()
+        return answer_of(response), source.tell(), response.will_close
     except http.client.IncompleteRead:
         return len(data) + 1
-    names = {name.lower(): value for name, value in response.getheaders()}
-    return Answer(response.status, names, body), source.tell(), last

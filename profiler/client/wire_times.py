@@ -58,15 +58,12 @@ def read_times(text: Any) -> Times:
     if len(str(text)) > _MAX_TEXT:
         raise ServerError("the server's stage times have more than %d characters" % _MAX_TEXT)
     for word in text.split() if isinstance(text, str) else [repr(text)]:
-        name, _, value = word.partition("=")
-        if word.startswith("@"):
-            name, value = "at", word[1:]
-        seconds, most_s = real_number(value), MAX_DURATION_S
-        if word.startswith("@"):
-            most_s = MAX_CLOCK_S
+        is_at = word.startswith("@")
+        name, _, value = ("at=" + word[1:] if is_at else word).partition("=")
+        seconds, most_s = real_number(value), MAX_CLOCK_S if is_at else MAX_DURATION_S
         if not name.isidentifier() or seconds is None or not 0 <= seconds <= most_s:
             raise ServerError("the server's stage times cannot be read: '%s'" % word[:80])
-        if word.startswith("@"):
+        if is_at:
             at_s = seconds
         else:
             stages[_NAMES.get(name, name)] = seconds

@@ -14,6 +14,9 @@ DEFAULT_FOLDER = "bundles"
 # A task's short name in stage names; a model with several tasks has `ALL`.
 SLOTS = {"classification": "ic", "detection": "od", "segmentation": "ss"}
 ALL = "all"
+# What run.json keeps of a manifest and of a part as it is.
+_OF_MANIFEST = ("model", "family", "rate", "target", "server_target", "precision", "assumed")
+_OF_PART = ("name", "placement", "target", "gmac", "gmac_at", "params", "bytes", "sha256")
 
 
 class Found(NamedTuple):
@@ -110,32 +113,14 @@ def describe(bundle: Bundle) -> Dict[str, Any]:
     manifest = bundle.manifest
     size = manifest.encoder_size_bytes
     return {
-        "model": manifest.model,
-        "family": manifest.family,
-        "rate": manifest.rate,
+        **{name: getattr(manifest, name) for name in _OF_MANIFEST},
         "manifest_sha256": bundle.manifest_sha256,
         "tasks": list(manifest.tasks),
-        "target": manifest.target,
-        "server_target": manifest.server_target,
-        "precision": manifest.precision,
         "trained": manifest.weights.trained,
         "weights_source": manifest.weights.source,
-        "assumed": manifest.assumed,
         "tables_id": manifest.codec.tables_id if manifest.codec else None,
         "encoder_size_bytes": dict(size._asdict()) if size else None,
-        "parts": [
-            {
-                "name": part.name,
-                "placement": part.placement,
-                "target": part.target,
-                "gmac": part.gmac,
-                "gmac_at": part.gmac_at,
-                "params": part.params,
-                "bytes": part.bytes,
-                "sha256": part.sha256,
-            }
-            for part in manifest.parts
-        ],
+        "parts": [{name: getattr(part, name) for name in _OF_PART} for part in manifest.parts],
     }
 
 

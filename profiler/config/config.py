@@ -82,20 +82,17 @@ class Config(NamedTuple):
     def to_json(self) -> Dict[str, Any]:
         """The config as its file has it, defaults filled in; `from_document` reads it back."""
         document = dict(self._asdict())
-        document["backends"] = list(self.backends)
-        for name in ("method", "baselines"):
+        for name in ("backends", "method", "baselines"):
             document[name] = list(document[name])
         for name in ("warmup_until", "until"):
-            rule = document[name]
-            document[name] = None if rule is None else dict(rule._asdict())
+            document[name] = document[name] and dict(document[name]._asdict())
         document["links"] = [link.to_json() for link in self.links]
         document["configurations"] = {c.id: _row(c) for c in self.configurations}
         return document
 
     def models(self) -> List[str]:
         """Every model that a configuration names, each once, in order."""
-        names = [model for row in self.configurations for model in row.models]
-        return sorted(set(names), key=names.index)
+        return list(dict.fromkeys(model for row in self.configurations for model in row.models))
 
     def configuration(self, id: str) -> Configuration:
         """The configuration of that id.

@@ -8,8 +8,7 @@ from splitwatt.device_configs.names import check_known
 from splitwatt.engines.backends import BACKENDS
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.client.client import TIMEOUT_S, Client
-from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.client.connection import Endpoint, read_token
 from splitwatt.profiler.infer.deployed import Answered, Deployed, named
 
 

@@ -20,9 +20,8 @@ from splitwatt.profiler.deploy.runnable import Runnable
 from splitwatt.profiler.deploy.sources import Source
 from splitwatt.profiler.execute.power import BlockPower
 from splitwatt.profiler.execute.prepare import describe_server, first_document, wall
-from splitwatt.profiler.records.blocks import INFERENCES, Block, Window
-from splitwatt.profiler.records.deployed import Chosen
-from splitwatt.profiler.records.digests import digests
+from splitwatt.profiler.records.blocks import INFERENCES, Block, Chosen, Window
+from splitwatt.profiler.records.document import digests
 from splitwatt.profiler.records.fields import plain_text
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import MEMORY_FILE, SAMPLES_FILE, TIMELINE_FILE, WINDOWS_FILE

@@ -16,8 +16,7 @@ from splitwatt.device_configs.files import write_atomic
 from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.board.quota import join
 from splitwatt.profiler.capacity.search import Asked
-from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.client.connection import Endpoint, read_token
 from splitwatt.profiler.config.config import Config, from_document
 from splitwatt.profiler.links.process import die_with_parent, start_module
 from splitwatt.profiler.links.way import way_of

@@ -10,7 +10,7 @@ from typing import Any, List, Optional
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import ServerError, UsageError
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.profiler.client.connection import Endpoint
 
 _START_TIMEOUT_S = 60.0

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional
 from splitwatt.device_configs.errors import SensorError, ServerError, SplitwattError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.energy.monitor import EnergyMonitor, open_for
+from splitwatt.energy.rail_set import NoSensorError
 from splitwatt.energy.trace.files import metadata_path
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.remote import ENERGY, Offset, Remote
@@ -91,15 +92,14 @@ class BlockPower:
         if self.why_not:
             return self
         try:
-            opened = open_for(self._target, trace_path=self._path, **self._sampling)
-            if opened.monitor is None:
-                self.why_not = [
-                    "%s: %s" % (no.driver, "; ".join(filter(None, (no.reason, no.remedy))))
-                    for no in opened.why_not
-                ]
-            else:
-                opened.monitor.start()
-                self._monitor = opened.monitor
+            monitor = open_for(self._target, trace_path=self._path, **self._sampling)
+            monitor.start()
+            self._monitor = monitor
+        except NoSensorError as error:
+            self.why_not = [
+                "%s: %s" % (no.driver, "; ".join(filter(None, (no.reason, no.remedy))))
+                for no in error.tried
+            ]
         except SensorError as error:
             self.why_not = [str(error)]
         if self._server is not None:

@@ -14,7 +14,6 @@ from splitwatt.engines.backends import BACKENDS
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.board.state import HARDWARE, board_state
 from splitwatt.profiler.board.versions import machine_id, versions
-from splitwatt.profiler.client.bundle_of_server import bundle_of_server
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.config.bundles import describe, open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
@@ -203,7 +202,7 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
         if row.kind == SPLIT:
             for model in row.models:
                 own = document["bundles"][model]
-                bundle_of_server(client, own["model"], own["tables_id"])
+                client.bundle(own["model"], own["tables_id"])
     machine, own = about.get("machine"), machine_id()
     same = own == machine
     if own is None or not isinstance(machine, str):

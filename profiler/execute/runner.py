@@ -10,7 +10,6 @@ from splitwatt.device_configs.errors import RunError, ServerError
 from splitwatt.device_configs.progress import Progress
 from splitwatt.profiler.analyse.carried import service_of
 from splitwatt.profiler.analyse.conditions import measured_links, network_notes, other_conditions
-from splitwatt.profiler.board.gpu_memory import GpuMemory
 from splitwatt.profiler.board.memory import BoardMeter
 from splitwatt.profiler.board.probe import BoardProbe
 from splitwatt.profiler.board.quota import QuotaGroup
@@ -42,10 +41,9 @@ from splitwatt.profiler.execute.work import (
 )
 from splitwatt.profiler.links.link import SHAPED
 from splitwatt.profiler.links.shaped import Shaped
-from splitwatt.profiler.records.appending import Syncer
+from splitwatt.profiler.records.appending import synced
 from splitwatt.profiler.records.blocks import Block, Carried, throttled_blocks
-from splitwatt.profiler.records.digests import digests
-from splitwatt.profiler.records.document import session_of
+from splitwatt.profiler.records.document import digests, session_of
 from splitwatt.profiler.records.fields import parse
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import BOARDS_FILE, MEMORY_FILE, SAMPLES_FILE, Run, read_run
@@ -171,7 +169,7 @@ class _Session:
                 if differing:
                     note("this resume goes on under other conditions: %s" % "; ".join(differing))
             expected = sum(self._left(block).samples(self._config) for block in todo)
-            with Progress(expected, "samples") as progress, Syncer(self._folder.file(SAMPLES_FILE)):
+            with Progress(expected, "samples") as progress, synced(self._folder.file(SAMPLES_FILE)):
                 for block in todo:
                     self._run_block(block, progress)
                 self._run_again(progress)
@@ -378,8 +376,7 @@ class _Session:
             progress.advance(said.get("done", 0))
 
         done = self._recorded.done(block.id)
-        gpu = GpuMemory(sysfs=self._options.sysfs)
-        with self._power(block), BoardMeter(gpu=gpu) as meter:
+        with self._power(block), BoardMeter() as meter:
             job = self._job(block)._replace(
                 warmups=sorted(done.warmups),
                 inferences=done.inferences,

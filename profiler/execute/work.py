@@ -8,8 +8,7 @@ from splitwatt.profiler.analyse.conditions import measured_links
 from splitwatt.profiler.config.config import SPLIT, Config
 from splitwatt.profiler.execute.plan import stage_blocks, stage_names
 from splitwatt.profiler.execute.steady import Repetition
-from splitwatt.profiler.records.blocks import IDLE, INFERENCES, Block, StageBlock, Throughput
-from splitwatt.profiler.records.network import AFTER
+from splitwatt.profiler.records.blocks import AFTER, IDLE, INFERENCES, Block, StageBlock, Throughput
 from splitwatt.profiler.records.reading import DamagedLineError, whole_lines
 from splitwatt.profiler.records.run import (
     CLOCK_FILE,

@@ -5,7 +5,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from splitwatt.device_configs.errors import BundleError, ServerError
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Manifest
 from splitwatt.engines.codecs.base import Codec
@@ -13,7 +13,6 @@ from splitwatt.engines.labels import labels
 from splitwatt.engines.pipeline.answer import unpack
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, WholePipeline
 from splitwatt.engines.pipeline.postprocess import Answer
-from splitwatt.profiler.client.bundle_of_server import bundle_of_server
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 
@@ -117,7 +116,7 @@ def server_of(client: Client, bundle: Bundle) -> Dict[str, Any]:
     """
     backend = client.metadata().get("backend")
     codec = bundle.manifest.codec
-    theirs = bundle_of_server(client, bundle.manifest.model, codec.tables_id if codec else None)
+    theirs = client.bundle(bundle.manifest.model, codec.tables_id if codec else None)
     return {
         "backend": backend if isinstance(backend, str) else None,
         "manifest_sha256": theirs.get("manifest_sha256"),

@@ -4,7 +4,7 @@ A simulated link never sleeps. A sample stores bytes; these functions turn bytes
 measured link (`shaped`, `none`) the bytes themselves take their time, which is in the sample.
 """
 
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 SIMULATED = "simulated"
 SHAPED = "shaped"
@@ -17,6 +17,13 @@ WIRE = "wire"
 AUTO = "auto"
 KERNEL = "kernel"
 USER = "user"
+
+# The keys that links of one kind alone have.
+KEYS_OF: Dict[str, Tuple[str, ...]] = {
+    SIMULATED: ("bytes", "latency_ms", "jitter_ms", "loss", "seed"),
+    SHAPED: ("via",),
+    NONE: (),
+}
 
 # What an Ethernet interface carries around each TCP segment of a connection with timestamps:
 # Ethernet header 14, IPv4 header 20, TCP header 20 and timestamps 12; 1500 - 52 bytes of content.
@@ -64,15 +71,10 @@ class Link(NamedTuple):
 
     def to_json(self) -> Dict[str, Any]:
         """The link as a config has it: without what does not concern its kind."""
-        row = {name: value for name, value in self._asdict().items() if value is not None}
-        for name in _OF_SIMULATED if self.measured else ("via",):
-            del row[name]
-        if self.kind == NONE:
-            del row["rate_kbit_s"], row["via"]
-        return row
-
-
-_OF_SIMULATED = ("bytes", "latency_ms", "jitter_ms", "loss", "seed")
+        others = [key for kind, keys in KEYS_OF.items() if kind != self.kind for key in keys]
+        others += ["rate_kbit_s"] if self.kind == NONE else []
+        row = self._asdict().items()
+        return {key: value for key, value in row if value is not None and key not in others}
 
 
 def seconds(content_bytes: float, rate_kbit_s: float) -> float:

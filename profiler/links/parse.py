@@ -1,7 +1,7 @@
 """Links as people write them: a row of a config, or `--link KIND:RATE`."""
 
 import re
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
 from splitwatt.device_configs.errors import ConfigError, UsageError
 from splitwatt.device_configs.input.small_files import real_number, whole_number
@@ -9,6 +9,7 @@ from splitwatt.device_configs.names import suggestion
 from splitwatt.profiler.links.link import (
     AUTO,
     KERNEL,
+    KEYS_OF,
     KINDS,
     NONE,
     PAYLOAD,
@@ -18,7 +19,6 @@ from splitwatt.profiler.links.link import (
     WIRE,
     Link,
 )
-from splitwatt.profiler.links.presets import PRESETS
 
 # Units of a rate, in kilobits a second. As everywhere here, k is 1000.
 _UNITS = {"bit": 0.001, "kbit": 1.0, "mbit": 1e3, "gbit": 1e6}
@@ -27,10 +27,25 @@ _BOTH_WAYS = re.compile(r"/(?!s\b)")  # not the slash of Mbit/s
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)$")
 _EXAMPLE = "write as in --link shaped:100kbit, --link simulated:lora,loss=1% or --link none"
 _LEAST_KBIT_S, _MOST_KBIT_S = 0.001, 1e9
-_ONLY: Dict[str, Tuple[str, ...]] = {
-    SIMULATED: ("bytes", "latency_ms", "jitter_ms", "loss", "seed"),
-    SHAPED: ("via",),
-    NONE: (),
+_LADON = "Ladon, section 5.1"
+_FRANKENSPLIT = "FrankenSplit, table 7"
+
+
+class Preset(NamedTuple):
+    """A rate with a name, in 1000 bits a second of the uplink, and where it is stated."""
+
+    name: str
+    rate_kbit_s: float
+    source: str
+
+
+PRESETS: Dict[str, Preset] = {
+    "lora": Preset("LoRa 37.5 kbit/s", 37.5, "Ladon, section 5.1 and supplement B"),
+    "100kbit": Preset("100 kbit/s", 100.0, _LADON),
+    "ble": Preset("BLE 0.27 Mbit/s", 270.0, _FRANKENSPLIT),
+    "4g": Preset("4G 12 Mbit/s", 12000.0, _FRANKENSPLIT),
+    "wifi": Preset("Wi-Fi 54 Mbit/s", 54000.0, _FRANKENSPLIT),
+    "5g": Preset("5G 66.9 Mbit/s", 66900.0, _FRANKENSPLIT),
 }
 
 
@@ -50,7 +65,7 @@ def link_from_row(row: Dict[str, Any], file: str, key: str = "") -> Link:
     if preset is not None:
         name, rate, source = PRESETS[preset]
         row = dict({"name": name, "rate_kbit_s": rate, "source": source}, **row)
-    for other, keys in _ONLY.items():
+    for other, keys in KEYS_OF.items():
         wrong = [key for key in keys if key in row and other != kind]
         if wrong:
             raise ConfigError(
@@ -59,8 +74,10 @@ def link_from_row(row: Dict[str, Any], file: str, key: str = "") -> Link:
             )
     if kind == NONE:
         if "rate_kbit_s" in row or "downlink_kbit_s" in row:
-            message = "%s: '%srate_kbit_s' is no key of links of the kind none" % (file, key)
-            raise ConfigError(message, "leave it out")
+            raise ConfigError(
+                "%s: '%srate_kbit_s' is no key of links of the kind none" % (file, key),
+                "leave it out",
+            )
         row = dict({"name": "network as it is"}, rate_kbit_s=0.0, **row)
     if "rate_kbit_s" not in row:
         raise ConfigError("%s: '%srate_kbit_s' is missing" % (file, key), "or name a preset")
@@ -91,9 +108,9 @@ def parse_link(text: str) -> Link:
         if up in PRESETS:
             row.update(preset=up, source=PRESETS[up].source)
         else:
-            row["rate_kbit_s"] = _rate(up)
+            row["rate_kbit_s"] = parse_rate(up)
         if down:
-            row["downlink_kbit_s"] = PRESETS[down].rate_kbit_s if down in PRESETS else _rate(down)
+            row["downlink_kbit_s"] = parse_rate(down)
     options: Dict[str, Any] = {}
     for word in more.split(",") if more else []:
         key, _, value = word.partition("=")
@@ -103,10 +120,9 @@ def parse_link(text: str) -> Link:
         options.update(option)
     row.update(options)
     try:
-        link = link_from_row(row, "--link " + text)
+        return link_from_row(row, "--link " + text)
     except ConfigError as error:
         raise UsageError(error.message, error.remedy or _EXAMPLE)
-    return link
 
 
 def parse_links(texts: Sequence[str]) -> Tuple[Link, ...]:
@@ -132,7 +148,7 @@ def check_together(links: Sequence[Link], where: str, kind: Any = ConfigError) -
             % (where, shaped[0].name),
             "profile once a shaped link: 'splitwatt report' takes several runs",
         )
-    names: List[str] = [link.name for link in links]
+    names = [link.name for link in links]
     if len(set(names)) != len(names):
         raise kind("%s: two links have one name" % where, "name them apart")
 
@@ -172,21 +188,16 @@ def parse_rate(text: str) -> float:
         UsageError: it is not a rate.
     """
     text = text.strip().lower()
-    return PRESETS[text].rate_kbit_s if text in PRESETS else _rate(text)
-
-
-def _rate(text: str) -> float:
+    if text in PRESETS:
+        return PRESETS[text].rate_kbit_s
     match = _RATE.match(text)
     if not match:
-        raise UsageError("'%s' is no rate and no preset; %s" % (text, _known(text)), _EXAMPLE)
+        known = suggestion(text, PRESETS)
+        raise UsageError("'%s' is no rate and no preset; %s" % (text, known), _EXAMPLE)
     rate = float(match.group(1)) * _UNITS[match.group(2)]
     if not _LEAST_KBIT_S <= rate <= _MOST_KBIT_S:
         raise UsageError("the rate '%s' is not between 1 bit and 1 Tbit a second" % text)
     return rate
-
-
-def _known(text: str) -> str:
-    return str(suggestion(text, PRESETS))
 
 
 def _name(rate_kbit_s: float) -> str:

@@ -3,12 +3,12 @@
 import json
 import os
 import subprocess
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 from urllib.parse import urlsplit
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import SplitwattError, UsageError
-from splitwatt.profiler.links.gate import RIGHTS
+from splitwatt.profiler.links.gate import RIGHTS, GateError
 from splitwatt.profiler.links.link import BURST_BYTES, KERNEL, USER, Link
 
 _STOP_TIMEOUT_S = 5.0
@@ -46,10 +46,15 @@ class Shaped:
             "why_not_kernel": None,
         }
         if link.via != USER:
-            why_not = self._open(link)
-            if why_not and link.via == KERNEL:
-                raise UsageError("the kernel cannot shape the link: %s" % why_not, self.remedy)
-            self.record["why_not_kernel"] = why_not
+            try:
+                self._open(link)
+            except GateError as error:
+                self.close()
+                self.prefix = []
+                self.remedy = "; ".join(filter(None, (error.remedy, _OTHERWISE)))
+                if link.via == KERNEL:
+                    raise UsageError("the kernel cannot shape the link: %s" % error, self.remedy)
+                self.record["why_not_kernel"] = str(error)
 
     @property
     def sentence(self) -> str:
@@ -60,39 +65,34 @@ class Shaped:
         more = "; the kernel cannot: %s; %s" % (why_not, self.remedy) if why_not else ""
         return "the link %s is shaped by a token bucket of our own%s" % (self.record["name"], more)
 
-    def _open(self, link: Link) -> Optional[str]:
-        """Start the gate; why it cannot be, or None."""
-        command = module_command(
-            "profiler.links.gate", "--parent", str(os.getpid()), "--up", repr(link.rate_kbit_s)
-        )
-        if link.downlink_kbit_s is not None:
-            command += ["--down", repr(link.downlink_kbit_s)]
-        gate = subprocess.Popen(
-            command,
+    def _open(self, link: Link) -> None:
+        """Start the gate, or GateError."""
+        gate: Any = subprocess.Popen(
+            module_command("profiler.links.gate"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            universal_newlines=True,
             start_new_session=True,
         )
-        assert gate.stdout is not None  # for the type checker
-        line = gate.stdout.readline().decode("utf-8")
-        about = json.loads(line) if line.strip() else {"error": "its process ended"}
         self._gate = gate
+        self._tell({"parent": os.getpid(), "up": link.rate_kbit_s, "down": link.downlink_kbit_s})
+        about = json.loads(gate.stdout.readline() or '{"error": "its process ended"}')
         if "error" in about:
-            return self._without(str(about["error"]), about.get("remedy"))
+            raise GateError(about["error"], about.get("remedy", ""))
         user = ["-U", "--preserve-credentials"] if about["user"] else []
         self.prefix = ["nsenter", "-t", str(about["pid"])] + user + ["-n"]
-        why_not = _cannot_enter(self.prefix)
-        if why_not:
-            return self._without(*why_not)
+        try:
+            entered = subprocess.run(
+                self.prefix + ["true"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+        except OSError:
+            raise GateError(
+                "the program nsenter is not installed", "sudo apt-get install util-linux"
+            )
+        if entered.returncode:
+            answer = " ".join(entered.stdout.decode("utf-8", "replace").split())
+            raise GateError("nsenter failed: %s" % answer[:200], RIGHTS)
         self.record.update(via=KERNEL, gate=about["address"])
-        return None
-
-    def _without(self, why_not: str, remedy: Optional[str]) -> str:
-        """Close the gate, which cannot be used; `why_not`."""
-        self.close()
-        self.prefix = []
-        self.remedy = "%s; %s" % (remedy, _OTHERWISE) if remedy else _OTHERWISE
-        return why_not
 
     def lead_to(self, url: str) -> None:
         """Have the gate pass connections on to this server from now on."""
@@ -100,10 +100,13 @@ class Shaped:
             return
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        line = json.dumps({"target": [parts.hostname, port]}) + "\n"
+        self._tell({"target": [parts.hostname, port]})
+
+    def _tell(self, document: Dict[str, Any]) -> None:
+        gate: Any = self._gate
         try:
-            self._gate.stdin.write(line.encode("utf-8"))
-            self._gate.stdin.flush()
+            gate.stdin.write(json.dumps(document) + "\n")
+            gate.stdin.flush()
         except OSError:
             raise SplitwattError("the shaped link's process has ended", "run the command again")
 
@@ -125,18 +128,3 @@ class Shaped:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
-
-
-def _cannot_enter(prefix: List[str]) -> Optional[Tuple[str, str]]:
-    """Why the board's namespace cannot be entered, and what to do; None where it can."""
-    try:
-        process = subprocess.Popen(
-            prefix + ["true"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-    except OSError:
-        return "the program nsenter is not installed", "sudo apt-get install util-linux"
-    output, _ = process.communicate()
-    if process.returncode:
-        answer = " ".join(output.decode("utf-8", "replace").split())
-        return "nsenter failed: %s" % answer[:200], RIGHTS
-    return None

@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from splitwatt.device_configs.files import storage_error
 
@@ -14,24 +14,27 @@ SYNC_EVERY_S = 1.0
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-class Appender:
-    """Appends records to a file, one JSON object a line, each written before it returns.
+class Appender(contextlib.ExitStack):
+    """Appends records to a file, one JSON object a line, each written before it returns; a context
+    manager that closes the file.
 
     Args:
         path: the file.
         sync: put each line on the disk at once. Without it a kill of this process loses nothing,
-            and a power failure loses what a `Syncer` has not put on the disk yet.
+            and a power failure loses what `synced` has not put on the disk yet.
     """
 
     def __init__(self, path: str, sync: bool = True) -> None:
+        super().__init__()
         self._path = path
         self._sync = sync
         try:
             # Neither through a link, which a folder from elsewhere may hold, nor into a pipe.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            self._stream = os.fdopen(os.open(path, flags | os.O_CLOEXEC, 0o666), "ab", buffering=0)
+            handle = os.open(path, flags | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise storage_error(path, error)
+        self._stream = self.enter_context(os.fdopen(handle, "ab", buffering=0))
 
     def append(self, record: Dict[str, Any]) -> None:
         """Add a line.
@@ -48,7 +51,10 @@ class Appender:
             if self._sync:
                 os.fsync(self._stream.fileno())
         except OSError as error:
-            self._cut(written or 0)
+            # Readers ignore what follows the last whole line; a resume cuts it off.
+            with contextlib.suppress(OSError):
+                end = self._stream.seek(0, os.SEEK_END)
+                self._stream.truncate(end - (written or 0))
             raise storage_error(self._path, error)
 
     def cut(self, size: int) -> None:
@@ -59,67 +65,42 @@ class Appender:
         except OSError as error:
             raise storage_error(self._path, error)
 
-    def _cut(self, written: int) -> None:
-        # Readers ignore what follows the last whole line; a resume cuts it off.
-        with contextlib.suppress(OSError):
-            self._stream.truncate(self._stream.seek(0, os.SEEK_END) - written)
 
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
+@contextlib.contextmanager
+def synced(path: str) -> Iterator[None]:
+    """Put what another process appends to a file on the disk, once a second and at the end.
 
-    def __enter__(self) -> "Appender":
-        return self
+    In a thread of its own: what is timed never waits for the disk.
 
-    def __exit__(self, *error: Any) -> None:
-        self.close()
-
-
-class Syncer:
-    """Puts what another process appends to a file on the disk, once a second and at the end.
-
-    A context manager with its own thread: what is timed never waits for the disk.
+    Raises:
+        SplitwattError: the disk failed.
     """
+    stop = threading.Event()
+    errors: List[OSError] = []
 
-    def __init__(self, path: str, every_s: float = SYNC_EVERY_S) -> None:
-        self._path = path
-        self._every_s = every_s
-        self._size = -1
-        self._error: Optional[OSError] = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> "Syncer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        """Sync what is left.
-
-        Raises:
-            SplitwattError: the disk failed.
-        """
-        self._stop.set()
-        self._thread.join()
-        self._sync()
-        if self._error is not None and error[0] is None:
-            raise storage_error(self._path, self._error)
-
-    def _work(self) -> None:
-        while not self._stop.wait(self._every_s):
-            self._sync()
-
-    def _sync(self) -> None:
+    def sync() -> None:
         try:
-            size = os.stat(self._path).st_size
-            if size != self._size:
-                handle = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
-                self._size = size
+            handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
         except FileNotFoundError:  # nothing was recorded yet
             pass
         except OSError as error:
-            self._error = error
+            errors.append(error)
+
+    def work() -> None:
+        while not stop.wait(SYNC_EVERY_S):
+            sync()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        sync()
+    if errors:
+        raise storage_error(path, errors[-1])

@@ -1,10 +1,11 @@
-"""What a run records of whole blocks: the block itself, how its processes started, named intervals,
-peak memory, throughput, stages that were repeated alone, and how a server did under many boards.
+"""What a run records besides samples: its blocks, how their processes started, named intervals, peak
+memory, throughput, stages that were repeated alone, how a server did under many boards, the network
+between samples (both ends' clocks, the link's rate), and the choices of `splitwatt run`.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
-from splitwatt.profiler.records.fields import clock, field, record
+from splitwatt.profiler.records.fields import MAX_CLOCK_S, clock, field, record
 from splitwatt.profiler.records.sample import (
     BACKEND,
     BLOCK,
@@ -26,6 +27,12 @@ POISSON, FIXED = "poisson", "fixed"
 STAGES_SUFFIX = ".stages"
 # What follows a block's id where it runs again, before a number.
 _AGAIN = ".again"
+# Why a block of local computing has no offset: it is nothing odd.
+NO_SERVER = "no server in local computing"
+BEFORE, DURING, AFTER = "before", "during", "after"
+_WHEN = field("before, during or after the block's samples", choices=(BEFORE, DURING, AFTER))
+_AT = clock("when, on the board's monotonic clock")
+_WHY_NOT = field("why there is no figure")
 
 
 @record("an entry of `blocks`")
@@ -71,8 +78,8 @@ class StageBlock(NamedTuple):
     stage: str = field("SLOT.STAGE: what was repeated, alone")
     start_s: Optional[float] = clock("start on the board's monotonic clock")
     end_s: Optional[float] = clock("end on the board's monotonic clock")
-    repetitions: Optional[int] = field("how often it ran in between")
-    images: int = field("how many images it ran on in turn")
+    repetitions: Optional[int] = field("how often it ran from start to end")
+    images: int = field("number of images, on which it ran in turn")
     status: str = field("ok or failed", choices=(OK, FAILED))
     reason: Optional[str] = field("why it failed")
     session: Optional[int] = SESSION
@@ -156,18 +163,18 @@ class Carried(NamedTuple):
     config: str = CONFIG
     block: str = BLOCK
     boards: int = field("boards that sent their frames", least=1)
-    fps: float = field("frames of a board in a second, on average", least=0)
+    fps: float = field("frames per second of a board, on average", least=0)
     arrivals: str = field("when frames are due", choices=(POISSON, FIXED))
-    deadline_s: float = field("from a frame's being due to its answer")
-    seed: int = field("of the arrivals")
-    duration_s: float = field("the time that counts, after a warm-up of a tenth of it")
+    deadline_s: float = field("the longest time from when a frame is due to its answer")
+    seed: int = field("seed of the arrival times")
+    duration_s: float = field("the time in which frames count, after a warm-up of a tenth of it")
     frames: int = field("frames that were due in that time")
-    failed: int = field("of them: refused by the server, or without an answer")
-    late: int = field("of them: answered after the deadline; those that failed count here too")
+    failed: int = field("of these, frames that the server refused or did not answer")
+    late: int = field("of these, frames answered after the deadline, and those that failed")
     late_low: float = field("lower end of the 95 % interval of the share of late frames", most=1)
     late_high: float = field("upper end of the same", most=1)
     p50_s: Optional[float] = field("the median of the latencies of answered frames")
-    p99_s: Optional[float] = field("what 99 % of these stay below")
+    p99_s: Optional[float] = field("the time that 99 % of them stay below")
     own_late_s: Optional[float] = field(
         "what 99 % of the frames were sent within after they were due and their board was free: the "
         "load generator's own lateness"
@@ -175,7 +182,70 @@ class Carried(NamedTuple):
     service_s: Optional[float] = field(
         "mean time of the server's stages for a frame, without queue"
     )
-    processes: int = field("processes that the boards were in", least=1)
+    processes: int = field("number of processes that simulated the boards", least=1)
+    session: Optional[int] = SESSION
+
+
+@record("a line of clock.jsonl")
+class ClockEstimate(NamedTuple):
+    """The server's clock against the board's."""
+
+    block: str = BLOCK
+    when: str = _WHEN
+    monotonic_s: float = _AT
+    offset_s: Optional[float] = field(
+        "the server's monotonic clock less the board's", least=-MAX_CLOCK_S, most=MAX_CLOCK_S
+    )
+    uncertainty_s: Optional[float] = field("the largest possible error of the offset")
+    exchanges: int = field("exchanges of times, of which the quickest counts")
+    wall_s: float = clock("the board's wall clock then, since 1970")
+    why_not: Optional[str] = _WHY_NOT
+    session: Optional[int] = SESSION
+
+
+@record("a line of links.jsonl")
+class LinkRate(NamedTuple):
+    """The rates of a measured link."""
+
+    block: str = BLOCK
+    when: str = _WHEN
+    monotonic_s: float = _AT
+    uplink_kbit_s: Optional[float] = field("measured rate of the uplink, framing included")
+    downlink_kbit_s: Optional[float] = field("the same of the downlink")
+    uplink_bytes: int = field("bytes that this was measured with, framing included")
+    downlink_bytes: int = field("the same of the downlink")
+    why_not: Optional[str] = _WHY_NOT
+
+
+@record("`deployed`")
+class Deployment(NamedTuple):
+    """How frames came, of a run that `splitwatt run` wrote."""
+
+    source: str = field("where frames came from, as it was named")
+    deadline_s: Optional[float] = field(
+        "the longest time from capture to answer; null: no deadline"
+    )
+    quality_of: str = field("what the policy's quality is", "")
+    counts: Dict[str, int] = field("what became of all frames; empty until the end", {})
+
+
+@record("a line of timeline.jsonl")
+class Chosen(NamedTuple):
+    """A frame that was taken, in the order of the answers."""
+
+    config: str = CONFIG
+    block: str = BLOCK
+    frame: int = field("its number, counted at the source from 0")
+    inference: int = field("the sample of its block")
+    captured_monotonic_s: float = clock("its capture, on the board's monotonic clock")
+    latency_s: float = field("from its capture to its answer, or to its failure")
+    chosen: str = field("the configuration that was chosen for it; config is what answered")
+    why: str = field("best, deadline, steady, server or late: docs/deploy.md")
+    predicted_s: Optional[float] = field("the latency that was predicted from then on")
+    rate_kbit_s: Optional[float] = field("the uplink's rate, as estimated then")
+    quality: Optional[float] = field("of what answered, as the policy has it")
+    hedged: bool = field("the local model answered in place of a server that was late")
+    dropped: int = field("frames that were dropped before it, since the start")
     session: Optional[int] = SESSION
 
 
@@ -198,19 +268,16 @@ def replaced_blocks(document: Dict[str, Any], samples: Samples, least: int) -> S
 
 def earlier_blocks(blocks: Sequence[Dict[str, Any]]) -> Set[str]:
     """The ids of the blocks that ran before those of these blocks that ran again."""
-    return {_earlier(row["id"], again) for row in blocks for again in range(row.get("again") or 0)}
+    return {again_id(row["id"], again) for row in blocks for again in range(row.get("again") or 0)}
 
 
 def again_id(block: str, again: int) -> str:
-    """The id of a block that runs again."""
-    return "%s%s%d" % (block.split(_AGAIN)[0], _AGAIN, again)
+    """The id of a block that runs again for the n-th time; of 0 the first one's."""
+    first = block.split(_AGAIN)[0]
+    return "%s%s%d" % (first, _AGAIN, again) if again else first
 
 
 def throttled_blocks(samples: Samples) -> Set[str]:
     """Blocks in which an inference that counts was throttled."""
     hot = samples.where(lambda sample: sample.throttled and not sample.warmup)
     return set(hot.by(lambda sample: sample.block))
-
-
-def _earlier(block: str, again: int) -> str:
-    return again_id(block, again) if again else block.split(_AGAIN)[0]

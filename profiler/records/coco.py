@@ -74,10 +74,10 @@ def read_coco(path: str) -> Coco:
             continue
         crowd, area = row.get("iscrowd", 0), row.get("area", max(box[2], 0) * max(box[3], 0))
         if crowd not in (0, 1):
-            raise UsageError("%s: iscrowd must be 0 or 1, not %r" % (where, crowd), _REMEDY)
+            raise _wrong(where, "iscrowd must be 0 or 1", crowd)
         if not _number(area) or not 0 <= area <= _LARGEST_AREA:
             # pycocotools takes a true box of any other area for one that need not be detected.
-            raise UsageError("%s: area must be from 0 to 1e10, not %r" % (where, area), _REMEDY)
+            raise _wrong(where, "area must be from 0 to 1e10", area)
         boxes.append(
             {"id": len(boxes) + 1, "image_id": image, "category_id": category, "bbox": box,
              "area": area, "iscrowd": int(crowd)}
@@ -88,9 +88,9 @@ def read_coco(path: str) -> Coco:
             % (path, len(document["annotations"])),
             "image_id and category_id repeat the ids of images and categories, as numbers or text",
         )
-    rows = [{"id": image.id, "width": image.width, "height": image.height} for image in images]
+    sizes = [{"id": image.id, "width": image.width, "height": image.height} for image in images]
     kinds = [{"id": number, "name": name} for number, name in sorted(categories.items())]
-    return Coco(images, {"images": rows, "annotations": boxes, "categories": kinds}, categories)
+    return Coco(images, {"images": sizes, "annotations": boxes, "categories": kinds}, categories)
 
 
 def _images(path: str, rows: List[Dict[str, Any]]) -> List[CocoImage]:
@@ -104,25 +104,19 @@ def _images(path: str, rows: List[Dict[str, Any]]) -> List[CocoImage]:
         seen.add(number)
         name = row.get("file_name")
         if not isinstance(name, str) or not name:
-            raise UsageError("%s: file_name must be a path, not %r" % (where, name), _REMEDY)
+            raise _wrong(where, "file_name must be a path", name)
         if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
             raise UsageError(
                 "%s: file_name '%s' leads out of the folder of images" % (where, name),
                 "write paths relative to that folder",
             )
-        size = [row.get(side) for side in ("width", "height")]
-        for side, value in zip(("width", "height"), size):
-            if value is not None and not _whole(value):
-                raise UsageError(
-                    "%s: %s must be a count of pixels, not %r" % (where, side, value), _REMEDY
-                )
-        listed.append((number, name, size))
-    _check_one_type(path, "images", [number for number, _, _ in listed])
-    listed.sort(key=lambda one: one[0])
-    return [
-        CocoImage(place + 1, number, name, size[0], size[1])
-        for place, (number, name, size) in enumerate(listed)
-    ]
+        for side in ("width", "height"):
+            if row.get(side) is not None and not _whole(row[side]):
+                raise _wrong(where, "%s must be a count of pixels" % side, row[side])
+        listed.append(CocoImage(0, number, name, row.get("width"), row.get("height")))
+    _check_one_type(path, "images", [image.file_id for image in listed])
+    listed.sort(key=lambda image: image.file_id)
+    return [image._replace(id=place) for place, image in enumerate(listed, 1)]
 
 
 def _categories(path: str, rows: List[Dict[str, Any]]) -> Dict[Any, str]:
@@ -131,7 +125,7 @@ def _categories(path: str, rows: List[Dict[str, Any]]) -> Dict[Any, str]:
         where = "%s: categories[%d]" % (path, place)
         number, name = _id(where, row, "id"), row.get("name")
         if not isinstance(name, str):
-            raise UsageError("%s: name must be text, not %r" % (where, name), _REMEDY)
+            raise _wrong(where, "name must be text", name)
         if number in categories:
             raise UsageError("%s has the id %r of a category before it" % (where, number), _REMEDY)
         categories[number] = name
@@ -152,10 +146,12 @@ def _id(where: str, row: Dict[str, Any], key: str) -> Any:
     if isinstance(value, str):
         return value
     if value is None or not _whole(value):
-        raise UsageError(
-            "%s: %s must be a whole number or a text, not %r" % (where, key, value), _REMEDY
-        )
+        raise _wrong(where, "%s must be a whole number or a text" % key, value)
     return int(value)
+
+
+def _wrong(where: str, what: str, value: Any) -> UsageError:
+    return UsageError("%s: %s, not %r" % (where, what, value), _REMEDY)
 
 
 def _whole(value: Any) -> bool:
@@ -169,5 +165,5 @@ def _number(value: Any) -> bool:
 def _box(where: str, row: Dict[str, Any]) -> List[float]:
     box = row.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_number, box)):
-        raise UsageError("%s: bbox must be [x, y, width, height], not %r" % (where, box), _REMEDY)
+        raise _wrong(where, "bbox must be [x, y, width, height]", box)
     return box

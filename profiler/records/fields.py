@@ -10,16 +10,17 @@ the same declarations.
 """
 
 import copy
+import re
 import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 from splitwatt.device_configs.errors import RunError
 
 _Record = TypeVar("_Record")
-# The default of a field that must be there.
+# The default of a required field.
 REQUIRED: Any = object()
 MAX_TEXT = 10000
-# No run goes on for longer, and no clock is further from its beginning, s.
+# The longest run, and the largest reading of a clock, s.
 MAX_DURATION_S, MAX_CLOCK_S = 1e7, 1e11
 MAX_BYTES = 2**50
 _UNITS = (
@@ -27,32 +28,32 @@ _UNITS = (
     ("_hz", "Hz"), ("_watts", "W"), ("joules", "J"), ("joules_per_image", "J"), ("_c", "°C"),
     ("_us", "µs"), ("_s", "s"),
 )  # fmt: skip
-# Unit -> the smallest and the largest value, where a field says nothing else.
+# Unit -> the default range of a field.
 _RANGES = {"s": (0, MAX_DURATION_S), "B": (0, MAX_BYTES), "kbit/s": (1e-9, 1e12), "1/s": (0, 1e9)}
 _ANY_NUMBER = (-1e15, 1e15)
 _COUNT = (0, 10**9)
-_TYPES: Dict[Any, Tuple[str, Tuple[type, ...]]] = {
-    str: ("text", (str,)),
-    int: ("integer", (int,)),
-    float: ("number", (int, float)),
-    bool: ("boolean", (bool,)),
-}
+_TYPES = {str: "text", int: "integer", float: "number", bool: "boolean"}
+_LISTS, _MAPPINGS = (list, List, tuple, Tuple), (dict, Dict)
+# Controls but for tab and line feed, and half characters, as of a name that is not UTF-8.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Field(NamedTuple):
     """One field of a record.
 
     Attributes:
+        annotation: as Python has it.
         type: "text", "integer", "number", "boolean", "mapping", "list", "object" or "any".
         of: the type of a list's or a mapping's values; the class of an object; else None.
         unit: "s", "B", ... or "" without a unit.
         description: what it means.
-        nullable: whether it may be null: not measured, or not there to be measured.
-        default: what a run of an earlier version has, which lacks it; REQUIRED: every version has it.
+        nullable: whether it may be null: it was not measured, or there was nothing to measure.
+        default: the value in runs of earlier versions, which lack the field; REQUIRED: none lacks it.
         least, most: the range of a number, or of each number in a list or mapping.
         choices: the texts it may be; empty: any.
     """
 
+    annotation: Any
     type: str
     of: Any
     unit: str
@@ -64,15 +65,6 @@ class Field(NamedTuple):
     choices: Tuple[str, ...]
 
 
-class _Declared(NamedTuple):
-    description: str
-    default: Any
-    least: Optional[float]
-    most: Optional[float]
-    choices: Tuple[str, ...]
-    unit: Optional[str]
-
-
 def field(
     description: str,
     default: Any = REQUIRED,
@@ -81,8 +73,10 @@ def field(
     choices: Tuple[str, ...] = (),
     unit: Optional[str] = None,
 ) -> Any:
-    """Declares a field of a record; see `Field`. A unit of None is that of the name's end."""
-    return _Declared(description, default, least, most, choices, unit)
+    """Declares a field of a record; see `Field`. By default the end of its name gives its unit."""
+    # What is None or "" here follows from annotation and name: `record` fills it in.
+    declared: Any = (None, "", None, unit, description, False, default, least, most, choices)
+    return Field._make(declared)
 
 
 def clock(description: str, default: Any = REQUIRED) -> Any:
@@ -91,7 +85,7 @@ def clock(description: str, default: Any = REQUIRED) -> Any:
 
 
 _RECORDS: Dict[type, Tuple[str, Dict[str, Field]]] = {}
-# Name, field, the Python type of a value that needs no closer look (None: every value does), range.
+# Name, field, the type of values that need only a range check (None: no value does), range.
 _Quick = Tuple[str, Field, Optional[type], float, float]
 _QUICK: Dict[type, List[_Quick]] = {}
 
@@ -104,8 +98,8 @@ def record(title: str) -> Callable[[Type[_Record]], Type[_Record]]:
     """
 
     def register(cls: Any) -> Any:
-        declared = cls._field_defaults
-        known = {name: _field(name, kind, declared[name]) for name, kind in _annotations(cls)}
+        declared, kinds = cls._field_defaults, cls.__annotations__
+        known = {name: _field(name, kinds[name], declared[name]) for name in cls._fields}
         _RECORDS[cls] = title, known
         _QUICK[cls] = [(n, f, _quick_type(f), f.least, f.most) for n, f in known.items()]
         defaults = [f.default for f in known.values() if f.default is not REQUIRED]
@@ -126,7 +120,7 @@ def fields(cls: type) -> Dict[str, Field]:
 
 
 def parse(cls: Type[_Record], row: Any, where: str, key: str = "") -> _Record:
-    """A record as its class has it; records inside it too. Keys of a later version are ignored.
+    """A checked record, as an object of its class. Keys of a later version are ignored.
 
     Args:
         cls: the record's class.
@@ -143,15 +137,16 @@ def parse(cls: Type[_Record], row: Any, where: str, key: str = "") -> _Record:
     for name, declared, quick, least, most in _QUICK[cls]:
         value = row.get(name, declared.default)
         kind = type(value)
-        if kind is quick and (
+        if value is None and declared.nullable:
+            pass
+        elif kind is quick and (
             quick is bool or (_is_plain(value) if quick is str else least <= value <= most)
         ):
-            values.append(sys.intern(value) if quick is str else value)
-            continue
-        if value is REQUIRED:
+            value = sys.intern(value) if quick is str else value
+        elif value is REQUIRED:
             raise RunError("%s: the field '%s' is missing" % (where, _join(key, name)))
-        if value is not None or not declared.nullable:
-            value = _value(declared, value, where, _join(key, name) if key else name)
+        else:
+            value = _checked(declared, declared.annotation, value, where, _join(key, name))
         values.append(value)
     return cls._make(values)  # type: ignore[attr-defined,no-any-return]
 
@@ -171,9 +166,7 @@ def fill(cls: type, row: Any) -> None:
 def check_text(value: Any, where: str, key: str) -> None:
     """Raise RunError for texts inside JSON that hold control characters, or are too long."""
     if isinstance(value, str):
-        if _is_plain(value):
-            return
-        if any(_is_control(c) for c in value):
+        if _CONTROL.search(value):
             raise RunError("%s: '%s' holds a control character: %s" % (where, key, _shown(value)))
         if len(value) > MAX_TEXT:
             raise RunError("%s: '%s' is longer than %d characters" % (where, key, MAX_TEXT))
@@ -188,71 +181,61 @@ def check_text(value: Any, where: str, key: str) -> None:
 
 def plain_text(text: str) -> str:
     """A text as a record may hold it: without control characters, and not too long."""
-    clean = "".join(" " if _is_control(c) else c for c in text)
+    clean = _CONTROL.sub(" ", text)
     return clean if len(clean) <= MAX_TEXT else clean[: MAX_TEXT - 3] + "..."
 
 
-def _value(declared: Field, value: Any, where: str, key: str) -> Any:
-    kind = declared.type
-    if kind == "any":
-        check_text(value, where, key)
-    elif kind == "object":
-        return parse(declared.of, value, where, key)
-    elif kind == "list":
+def _checked(declared: Field, annotation: Any, value: Any, where: str, key: str) -> Any:
+    """A value of that annotation, within the field's range."""
+    kind, nullable = _without_null(annotation)
+    if value is None and nullable:
+        return None
+    origin = getattr(kind, "__origin__", None)
+    if kind in _TYPES:
+        return _scalar(declared, kind, value, where, key)
+    if kind in _RECORDS:
+        return parse(kind, value, where, key)
+    if origin in _LISTS:
         if not isinstance(value, list):
             raise _wrong(where, key, "a list", value)
-        return [_item(declared, one, where, "%s[%d]" % (key, n)) for n, one in enumerate(value)]
-    elif kind == "mapping":
+        of = kind.__args__[0]
+        return [
+            _checked(declared, of, one, where, "%s[%d]" % (key, n)) for n, one in enumerate(value)
+        ]
+    if origin in _MAPPINGS:
         if not isinstance(value, dict):
             raise _wrong(where, key, "an object", value)
         if not _is_plain("".join(value)):
             for name in value:
                 check_text(name, where, key)
         # A run of many samples has the same few names in each: one text of each is kept.
-        intern, plain, least, most = sys.intern, declared.of is float, declared.least, declared.most
+        intern, of, least, most = sys.intern, kind.__args__[1], declared.least, declared.most
         return {
             intern(n): one
-            if plain and type(one) is float and least <= one <= most
-            else _item(declared, one, where, _join(key, n))
+            if of is float and type(one) is float and least <= one <= most
+            else _checked(declared, of, one, where, _join(key, n))
             for n, one in value.items()
         }
-    else:
-        return _scalar(declared, kind, value, where, key)
-    return value
-
-
-def _item(declared: Field, value: Any, where: str, key: str) -> Any:
-    of, nullable = _without_null(declared.of)
-    if value is None and nullable:
-        return None
-    if of in _TYPES:
-        return _scalar(declared, _TYPES[of][0], value, where, key)
-    if of in _RECORDS:
-        return parse(of, value, where, key)
-    if getattr(of, "__origin__", None) in (dict, Dict) and not isinstance(value, dict):
-        raise _wrong(where, key, "an object", value)
     check_text(value, where, key)
     return value
 
 
-def _scalar(declared: Field, kind: str, value: Any, where: str, key: str) -> Any:
-    if kind == "text":
+def _scalar(declared: Field, kind: Any, value: Any, where: str, key: str) -> Any:
+    if kind is str:
         if not isinstance(value, str):
             raise _wrong(where, key, "text", value)
         if declared.choices and value not in declared.choices:
             raise _wrong(where, key, " or ".join(declared.choices), value)
         check_text(value, where, key)
         return sys.intern(value)
-    elif kind == "boolean":
+    if kind is bool:
         if not isinstance(value, bool):
             raise _wrong(where, key, "true or false", value)
-    else:
-        wanted = int if kind == "integer" else (int, float)
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            raise _wrong(where, key, "a whole number" if kind == "integer" else "a number", value)
-        if not declared.least <= value <= declared.most:  # nor is it NaN then
-            limits = "between %.15g and %.15g" % (declared.least, declared.most)
-            raise _wrong(where, key, limits, value)
+    elif not isinstance(value, (int, kind)) or isinstance(value, bool):
+        raise _wrong(where, key, "a whole number" if kind is int else "a number", value)
+    elif not declared.least <= value <= declared.most:  # nor is it NaN then
+        limits = "between %.15g and %.15g" % (declared.least, declared.most)
+        raise _wrong(where, key, limits, value)
     return value
 
 
@@ -266,14 +249,8 @@ def _shown(value: Any) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether nothing can be wrong with a text; False does not say that something is."""
+    """Whether a text is certainly valid; False: `check_text` must look at it."""
     return text.isprintable() and len(text) <= MAX_TEXT
-
-
-def _is_control(character: str) -> bool:
-    code = ord(character)
-    half = 0xD800 <= code < 0xE000  # of a name that is not UTF-8
-    return (code < 32 and character not in "\t\n") or 127 <= code < 160 or half
 
 
 def _join(key: str, name: str) -> str:
@@ -281,13 +258,8 @@ def _join(key: str, name: str) -> str:
 
 
 def _quick_type(declared: Field) -> Optional[type]:
-    types = [kind for kind, (name, _) in _TYPES.items() if name == declared.type]
-    return types[0] if types and not declared.choices else None
-
-
-def _annotations(cls: Any) -> List[Tuple[str, Any]]:
-    kinds = cls.__annotations__
-    return [(name, kinds[name]) for name in cls._fields]
+    kind = _without_null(declared.annotation)[0]
+    return kind if kind in _TYPES and not declared.choices else None
 
 
 def _without_null(kind: Any) -> Tuple[Any, bool]:
@@ -297,17 +269,17 @@ def _without_null(kind: Any) -> Tuple[Any, bool]:
     return kind, False
 
 
-def _field(name: str, annotation: Any, declared: _Declared) -> Field:
+def _field(name: str, annotation: Any, declared: Field) -> Field:
     kind, nullable = _without_null(annotation)
     origin = getattr(kind, "__origin__", None)
     of: Any = None
     if kind in _TYPES:
-        type_ = _TYPES[kind][0]
+        type_ = _TYPES[kind]
     elif kind is Any:
         type_ = "any"
-    elif origin in (list, List) or origin in (tuple, Tuple):
+    elif origin in _LISTS:
         type_, of = "list", kind.__args__[0]
-    elif origin in (dict, Dict):
+    elif origin in _MAPPINGS:
         type_, of = "mapping", kind.__args__[1]
     else:
         type_, of = "object", kind
@@ -316,9 +288,8 @@ def _field(name: str, annotation: Any, declared: _Declared) -> Field:
     if unit is None:
         unit = next((unit for end, unit in _UNITS if name.endswith(end) and numeric), "")
     least, most = _RANGES.get(unit, _COUNT if int in numeric else _ANY_NUMBER)
-    least = least if declared.least is None else declared.least
-    most = most if declared.most is None else declared.most
-    return Field(
-        type_, of, unit, declared.description, nullable, declared.default, least, most,
-        declared.choices,
+    return declared._replace(
+        annotation=annotation, type=type_, of=of, unit=unit, nullable=nullable,
+        least=least if declared.least is None else declared.least,
+        most=most if declared.most is None else declared.most,
     )  # fmt: skip

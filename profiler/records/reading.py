@@ -1,15 +1,15 @@
 """Files of a run folder, read with care: folders travel, and a file may be anything.
 
 A file must be a regular one, of bounded size, with lines of bounded length. A line that a crash
-damaged is left out; a line with a value that no run can have is an error.
+damaged is left out; a line with an impossible value is an error.
 """
 
 import json
 import os
-import stat
-from typing import IO, Any, Iterator, Tuple
+from typing import IO, Any, ContextManager, Iterator, Tuple
 
 from splitwatt.device_configs.errors import RunError
+from splitwatt.device_configs.files import opened
 from splitwatt.device_configs.input.strict_json import parse_json
 
 MAX_LINE_BYTES = 1 << 20
@@ -21,28 +21,15 @@ class DamagedLineError(RunError):
     """A line that is not JSON: a disk or a transfer damaged it."""
 
 
-def open_file(path: str, limit_bytes: int = MAX_FILE_BYTES) -> IO[bytes]:
+def open_file(path: str, limit_bytes: int = MAX_FILE_BYTES) -> ContextManager[IO[bytes]]:
     """A regular file, opened to be read; neither a link nor a pipe, whose reading could block.
 
     Raises:
         RunError: it is another kind of file, cannot be read, or is too large.
     """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if os.path.islink(path):
-            raise RunError("%s is a symbolic link, not a file" % path, _REMEDY)
-        raise RunError("%s cannot be read: %s" % (path, error.strerror or error))
-    about = os.fstat(handle)
-    wrong = None
-    if not stat.S_ISREG(about.st_mode):
-        wrong = "%s is not a regular file" % path
-    elif about.st_size > limit_bytes:
-        wrong = "%s is larger than %d bytes" % (path, limit_bytes)
-    if wrong:
-        os.close(handle)
-        raise RunError(wrong, _REMEDY)
-    return os.fdopen(handle, "rb")
+    if os.path.islink(path):
+        raise RunError("%s is a symbolic link, not a file" % path, _REMEDY)
+    return opened(path, limit_bytes, RunError, _REMEDY)
 
 
 def read_bytes(path: str, limit_bytes: int) -> bytes:

@@ -1,14 +1,17 @@
 """A run, read: its run.json and every record, checked. What is derived from them is in `analyse`."""
 
 import os
-from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple, Type, TypeVar
+from typing import Any, Dict, Iterator, List, Optional, Type, TypeVar
 
 from splitwatt.device_configs.errors import RunError
 from splitwatt.device_configs.input.strict_json import parse_json
-from splitwatt.profiler.config.config import Config, from_document
+from splitwatt.profiler.config.config import from_document
 from splitwatt.profiler.records.blocks import (
     Block,
     Carried,
+    Chosen,
+    ClockEstimate,
+    LinkRate,
     Memory,
     StageBlock,
     Start,
@@ -16,10 +19,8 @@ from splitwatt.profiler.records.blocks import (
     Window,
     replaced_blocks,
 )
-from splitwatt.profiler.records.deployed import Chosen
 from splitwatt.profiler.records.document import RUN_FILE, blocks_of, read_document
 from splitwatt.profiler.records.fields import check_text, parse
-from splitwatt.profiler.records.network import ClockEstimate, LinkRate
 from splitwatt.profiler.records.reading import (
     DamagedLineError,
     read_bytes,
@@ -58,57 +59,74 @@ EVALUATED_BYTES = 64 << 20
 _Row = TypeVar("_Row")
 
 
-class Run(NamedTuple):
-    """A run folder, read.
+class Run:
+    """A run folder, read; the folder may still be written to, or have been cut off anywhere.
+
+    A line, accuracy.json or agreement.json that is not JSON is left out, with a sentence in `damaged`.
+
+    Args:
+        path: the folder.
+        strict: refuse a line with a value that no run can have; else it is left out like the others.
 
     Attributes:
-        path: the folder.
-        id: names the run.
-        name: the config's name.
-        config: the whole config, defaults filled in.
-        document: run.json as it is; `splitwatt.profiler.records.document` declares its keys.
-        samples: every sample once, in the order they were made, warm-up and failed ones included.
+        id, name, config, document: run.json, with every key that `RunDocument` declares.
         attempts: every line of samples.jsonl: those that failed and ran again are there too.
-        windows: intervals on the machine's monotonic clock.
-        memory: peak memory, one entry a block.
-        same_machine: the server ran on the board's machine.
+        samples: every sample once, in the order they were made, warm-up and failed ones included.
+        memory: peak memory, one entry a process; `throughput` and `stages` have the last of each.
         power: block -> path of its power trace, where there was a sensor.
-        accuracy: accuracy.json, where there is one.
-        agreement: agreement.json, where there is one.
-        starts: how the blocks' processes started, one entry a process.
-        throughput: images per second of each block, where they were asked for.
-        stages: stages that were repeated alone, each once.
-        clock: comparisons of both ends' clocks, in order.
-        rates: measurements of the link, in order.
-        timeline: what was chosen for each frame, of a run that `splitwatt run` wrote.
-        carried: numbers of boards whose frames were replayed against the server, in order.
+        accuracy, agreement: accuracy.json and agreement.json, where there is one.
         replaced: blocks that the board throttled in and that a later one replaces: their samples
             are here, and do not count.
-        damaged: a sentence on each whole line that is not JSON and was left out.
+        damaged: a sentence on each whole line that was left out.
+
+    Raises:
+        RunError, ConfigError: there is no run, or a file has a value that no run can have: which file,
+            line and field.
     """
 
-    path: str
-    id: str
-    name: str
-    config: Config
-    document: Dict[str, Any]
-    samples: Samples
-    attempts: Samples
-    windows: List[Window]
-    memory: List[Memory]
-    same_machine: bool
-    power: Dict[str, str]
-    accuracy: Optional[Any]
-    agreement: Optional[Any]
-    starts: List[Start]
-    throughput: List[Throughput]
-    stages: List[StageBlock]
-    clock: List[ClockEstimate]
-    rates: List[LinkRate]
-    timeline: List[Chosen]
-    carried: List[Carried]
-    replaced: FrozenSet[str]
-    damaged: Tuple[str, ...]
+    def __init__(self, path: str, strict: bool = True) -> None:
+        self.path = path
+        document = self.document = read_document(path)
+        file = os.path.join(path, RUN_FILE)
+        self.id: str = document["id"]
+        self.name: str = document["name"]
+        self.same_machine: bool = document["same_machine"]
+        self.config = from_document(document["config"], file)
+        for model in self.config.models():
+            if model not in document["bundles"]:
+                raise RunError("%s: 'bundles' has no %s, which 'config' runs" % (file, model))
+        blocks = blocks_of(document)
+        ids = {row.id for row in self.config.configurations}
+        for block in blocks.values():
+            if block.config not in ids:
+                raise RunError(
+                    "%s: 'blocks' runs %.60r, which 'config' has not" % (file, block.config)
+                )
+        self.damaged: List[str] = []
+
+        def rows(name: str) -> Iterator[Any]:
+            return _rows(path, name, FILES[name], blocks, self.damaged, strict)
+
+        self.attempts = Samples.of(rows(SAMPLES_FILE))
+        self.samples = (
+            self.attempts.latest()
+        )  # a later line replaces one that failed before a resume
+        self.windows: List[Window] = list(rows(WINDOWS_FILE))
+        self.memory: List[Memory] = list(rows(MEMORY_FILE))
+        self.starts: List[Start] = list(rows(STARTS_FILE))
+        flows: Dict[str, Throughput] = {row.block: row for row in rows(THROUGHPUT_FILE)}
+        self.throughput = list(flows.values())
+        stages: Dict[Any, StageBlock] = {(r.block, r.stage): r for r in rows(STAGES_FILE)}
+        self.stages = list(stages.values())
+        self.clock: List[ClockEstimate] = list(rows(CLOCK_FILE))
+        self.rates: List[LinkRate] = list(rows(LINKS_FILE))
+        self.timeline: List[Chosen] = list(rows(TIMELINE_FILE))
+        self.carried: List[Carried] = list(rows(BOARDS_FILE))
+        self.power = trace_paths(path, self.damaged)
+        self.accuracy = read_evaluated(path, ACCURACY_FILE, self.damaged)
+        self.agreement = read_evaluated(path, AGREEMENT_FILE, self.damaged)
+        least = self.config.inferences
+        self.replaced = frozenset(replaced_blocks(document, self.samples, least))
 
     @property
     def bundles(self) -> Dict[str, Any]:
@@ -130,6 +148,10 @@ class Run(NamedTuple):
         """Whether every block has been run to its end."""
         return self.document["finished_wall"] is not None
 
+    def good(self) -> Samples:
+        """Attempts that gave an answer, warm-up included."""
+        return self.attempts.where(lambda sample: sample.ok)
+
     def measured(self, config: Optional[str] = None, backend: Optional[str] = None) -> Samples:
         """The samples that count: ok, after warm-up, of no block that was replaced; of one
         configuration or of all.
@@ -145,63 +167,9 @@ class Run(NamedTuple):
         )
 
 
-def read_run(path: str, attempts: Optional[Samples] = None) -> Run:
-    """Read a run folder; the folder may still be written to, or have been cut off anywhere.
-
-    Args:
-        path: the folder.
-        attempts: every line of samples.jsonl, where they have been read and checked.
-
-    Raises:
-        RunError, ConfigError: there is no run, or a file has a value that no run can have: which file,
-            line and field. A line, accuracy.json or agreement.json that is not JSON is left out,
-            with a sentence in `damaged`.
-    """
-    path = str(path)
-    document = read_document(path)
-    file = os.path.join(path, RUN_FILE)
-    config = from_document(document["config"], file)
-    for model in config.models():
-        if model not in document["bundles"]:
-            raise RunError("%s: 'bundles' has no %s, which 'config' runs" % (file, model))
-    blocks = blocks_of(document)
-    ids = {row.id for row in config.configurations}
-    for block in blocks.values():
-        if block.config not in ids:
-            raise RunError("%s: 'blocks' runs %.60r, which 'config' has not" % (file, block.config))
-    damaged: List[str] = []
-    if attempts is None:
-        attempts = Samples.of(_rows(path, SAMPLES_FILE, Sample, blocks, damaged))
-    samples = attempts.latest()  # a later line replaces one that failed before a resume
-    rows: Dict[str, List[Any]] = {
-        name: list(_rows(path, name, cls, blocks, damaged))
-        for name, cls in FILES.items()
-        if cls is not Sample
-    }
-    return Run(
-        path=path,
-        id=document["id"],
-        name=document["name"],
-        config=config,
-        document=document,
-        samples=samples,
-        attempts=attempts,
-        windows=rows[WINDOWS_FILE],
-        memory=_merged(rows[MEMORY_FILE]),
-        same_machine=document["same_machine"],
-        power=trace_paths(path, damaged),
-        accuracy=_evaluated(path, ACCURACY_FILE, damaged),
-        agreement=_evaluated(path, AGREEMENT_FILE, damaged),
-        starts=rows[STARTS_FILE],
-        throughput=list({row.block: row for row in rows[THROUGHPUT_FILE]}.values()),
-        stages=list({(row.block, row.stage): row for row in rows[STAGES_FILE]}.values()),
-        clock=rows[CLOCK_FILE],
-        rates=rows[LINKS_FILE],
-        timeline=rows[TIMELINE_FILE],
-        carried=rows[BOARDS_FILE],
-        replaced=frozenset(replaced_blocks(document, samples, config.inferences)),
-        damaged=tuple(damaged),
-    )
+def read_run(path: str, strict: bool = True) -> Run:
+    """A run folder, read; see `Run`."""
+    return Run(str(path), strict)
 
 
 def read_records(path: str, name: str, cls: Type[_Row]) -> List[_Row]:
@@ -232,19 +200,24 @@ def _rows(
     cls: Type[_Row],
     blocks: Optional[Dict[str, Block]],
     damaged: List[str],
+    strict: bool = True,
 ) -> Iterator[_Row]:
-    """The records of a file; a line that is not JSON is left out, with a sentence in `damaged`."""
+    """The records of a file; of lines that are left out there is a sentence in `damaged`."""
     file = os.path.join(path, name)
     for number, line in whole_lines(file):
         where = "%s, line %d" % (file, number)
         try:
             row = parse_row(line, cls, where)
+            if blocks is not None:
+                _check_block(row, blocks, where)
         except DamagedLineError:
             damaged.append("%s is damaged and left out" % where)
-            continue
-        if blocks is not None:
-            _check_block(row, blocks, where)
-        yield row
+        except RunError as error:
+            if strict:
+                raise
+            damaged.append(error.message)
+        else:
+            yield row
 
 
 def _check_block(row: Any, blocks: Dict[str, Block], where: str) -> None:
@@ -258,28 +231,8 @@ def _check_block(row: Any, blocks: Dict[str, Block], where: str) -> None:
                            % (where, name, own, getattr(block, name)))  # fmt: skip
 
 
-def _merged(rows: List[Memory]) -> List[Memory]:
-    """One entry a block: a block with several processes has the largest of their peaks."""
-    blocks: Dict[str, Memory] = {}
-    for row in rows:
-        known = blocks.get(row.block, row)
-        blocks[row.block] = row._replace(
-            process_peak_bytes=_largest(known.process_peak_bytes, row.process_peak_bytes),
-            board_peak_bytes=_largest(known.board_peak_bytes, row.board_peak_bytes),
-            gpu_process_peak_bytes=_largest(
-                known.gpu_process_peak_bytes, row.gpu_process_peak_bytes
-            ),
-            gpu_peak_bytes=_largest(known.gpu_peak_bytes, row.gpu_peak_bytes),
-        )
-    return list(blocks.values())
-
-
-def _largest(*values: Optional[int]) -> Optional[int]:
-    return max((value for value in values if value is not None), default=None)
-
-
-def _evaluated(path: str, name: str, damaged: List[str]) -> Optional[Any]:
-    """A file that `evaluate` wrote; where it is damaged None, with a sentence."""
+def read_evaluated(path: str, name: str, damaged: List[str]) -> Optional[Any]:
+    """A file that `evaluate` wrote; None without one, or where it is damaged, with a sentence."""
     file = os.path.join(path, name)
     if not os.path.lexists(file):
         return None

@@ -1,11 +1,11 @@
 """Many samples in little memory: a million take about 0.3 GB, where objects would take 1.7 GB.
 
-What is no number in a sample (its texts, the names of its stages, which fields are null) is the same
+What is not a number in a sample (its texts, the names of its stages, which fields are null) is the same
 in most samples of a block. It is kept once, as their kind. Of each sample only its kind, its image
 and its numbers are kept.
 
 Figures of many samples are computed on columns: a `Sample` in which each number is an array, with an
-entry for each sample of one kind. What adds, multiplies and compares with None does not notice.
+entry for each sample of one kind. Code that adds, multiplies and compares with None works on both.
 """
 
 from array import array
@@ -13,20 +13,9 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tupl
 
 import numpy as np
 
-from splitwatt.profiler.records.fields import fields
 from splitwatt.profiler.records.sample import Request, Sample
 
-# How the value of a field is kept.
-_IN_KIND, _FLOAT, _INT, _IMAGE, _STAGES, _REQUESTS = range(6)
-_KEPT = {"number": _FLOAT, "integer": _INT, "mapping": _STAGES, "list": _REQUESTS}
-
-
-def _kept(cls: type) -> Tuple[int, ...]:
-    known = fields(cls).items()
-    return tuple(_IMAGE if name == "image" else _KEPT.get(f.type, _IN_KIND) for name, f in known)
-
-
-_OF_SAMPLE, _OF_REQUEST = _kept(Sample), _kept(Request)
+_IMAGE = Sample._fields.index("image")
 
 
 class _Kind:
@@ -53,7 +42,9 @@ class _Store:
         kind_of, row_of = array("i"), array("i")
         for sample in samples:
             numbers: List[float] = []
-            shared = _apart(sample, _OF_SAMPLE, numbers, images)
+            values = list(sample)
+            values[_IMAGE] = images.setdefault(sample.image, len(images))
+            shared = tuple([_apart(value, numbers) for value in values])
             number = numbers_of.get(shared)
             if number is None:
                 number = numbers_of[shared] = len(self.kinds)
@@ -72,14 +63,19 @@ class _Store:
         kind, row = self.kinds[self.kind_of[at]], int(self.row_of[at])
         width = len(kind.numbers) // kind.count
         numbers = iter(kind.numbers[row * width : (row + 1) * width])
-        return Sample._make(_whole(kind.shared, _OF_SAMPLE, numbers, int, self.images))
+        return self._made(kind, numbers, int)
 
     def columns(self, kind: _Kind, rows: np.ndarray) -> Sample:
         """Samples of one kind as one, each of whose numbers is an array."""
         whole = len(rows) == kind.count and bool((np.diff(rows) == 1).all())
         columns = kind.columns()
         numbers = iter((columns if whole else columns[rows]).T)  # no copy of all of them
-        return Sample._make(_whole(kind.shared, _OF_SAMPLE, numbers, _integers, self.images))
+        return self._made(kind, numbers, lambda column: column.astype(np.int64))
+
+    def _made(self, kind: _Kind, numbers: Iterator[Any], integers: Callable[[Any], Any]) -> Sample:
+        values = [_whole(one, numbers, integers) for one in kind.shared]
+        values[_IMAGE] = self.images[values[_IMAGE]]
+        return Sample._make(values)
 
 
 class Samples(Sequence[Sample]):
@@ -113,7 +109,7 @@ class Samples(Sequence[Sample]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     def where(self, holds: Callable[[Sample], Any]) -> "Samples":
-        """Those of which something holds. It is asked once a kind: it looks at neither image nor number."""
+        """The samples for which `holds` is true; called per kind, it must not use images or numbers."""
         return Samples(self._store, self._at[self._codes(lambda sample: bool(holds(sample)))])
 
     def by(self, key: Callable[[Sample], Any]) -> Dict[Any, "Samples"]:
@@ -124,7 +120,7 @@ class Samples(Sequence[Sample]):
         return {names[code]: Samples(self._store, self._at[at]) for code, at in _groups(codes)}
 
     def columns(self) -> Iterator[Tuple[np.ndarray, Sample]]:
-        """Of each kind: places among these samples, and the samples there as one of columns."""
+        """Per kind: places among these samples, and the samples there as one sample of columns."""
         store = self._store
         for number, places in _groups(store.kind_of[self._at]):
             rows = store.row_of[self._at[places]]
@@ -146,7 +142,7 @@ class Samples(Sequence[Sample]):
         return known
 
     def latest(self) -> "Samples":
-        """Of those with the same key the last, in the place of the first."""
+        """The last sample per key, in the place of the first."""
         blocks: Dict[Any, int] = {}
         of_block = self._codes(lambda s: blocks.setdefault((s.block, s.warmup), len(blocks)))
         keys = of_block * 2**32 + self.each(lambda sample: sample.inference).astype(np.int64)
@@ -155,59 +151,38 @@ class Samples(Sequence[Sample]):
         return Samples(self._store, self._at[::-1][last[np.argsort(first)]])
 
     def _codes(self, code: Callable[[Sample], int]) -> np.ndarray:
-        """A whole number or truth value of each sample, asked once a kind."""
+        """A whole number or truth value of each sample; `code` is called once per kind."""
         codes = np.array([code(kind.example) for kind in self._store.kinds] or [0])
         of_each: np.ndarray = codes[self._store.kind_of[self._at]]
         return of_each
 
 
-def _apart(
-    record: Tuple[Any, ...], kept: Tuple[int, ...], numbers: List[float], images: Dict[str, int]
-) -> Tuple[Any, ...]:
-    """What a record shares with others of its kind; its numbers are appended to `numbers`."""
-    shared: List[Any] = []
-    for how, value in zip(kept, record):
-        if value is None or how == _IN_KIND:
-            shared.append(value)
-        elif how == _STAGES:
-            shared.append(tuple(value))
-            numbers.extend(value.values())
-        elif how == _REQUESTS:
-            shared.append(tuple([_apart(one, _OF_REQUEST, numbers, images) for one in value]))
-        else:
-            shared.append(how)
-            numbers.append(images.setdefault(value, len(images)) if how == _IMAGE else value)
-    return tuple(shared)
+def _apart(value: Any, numbers: List[float]) -> Any:
+    """What a value shares with those of its kind; the numbers in it are appended to `numbers`."""
+    kind = type(value)
+    if kind is float or kind is int:
+        numbers.append(value)
+        return kind
+    if kind is dict:
+        return kind, tuple(value), tuple([_apart(one, numbers) for one in value.values()])
+    if kind is list or kind is Request:
+        return kind, (), tuple([_apart(one, numbers) for one in value])
+    return value
 
 
-def _whole(
-    shared: Tuple[Any, ...],
-    kept: Tuple[int, ...],
-    numbers: Iterator[Any],
-    integers: Callable[[Any], Any],
-    images: np.ndarray,
-) -> List[Any]:
-    """The values of a record of which `_apart` made `shared` and `numbers`."""
-    values: List[Any] = []
-    for how, value in zip(kept, shared):
-        if value is None or how == _IN_KIND:
-            values.append(value)
-        elif how == _FLOAT:
-            values.append(next(numbers))
-        elif how == _INT:
-            values.append(integers(next(numbers)))
-        elif how == _IMAGE:
-            values.append(images[integers(next(numbers))])
-        elif how == _STAGES:
-            values.append({name: next(numbers) for name in value})
-        else:
-            own = (_whole(one, _OF_REQUEST, numbers, integers, images) for one in value)
-            values.append([Request._make(one) for one in own])
-    return values
-
-
-def _integers(column: np.ndarray) -> np.ndarray:
-    return column.astype(np.int64)
+def _whole(shared: Any, numbers: Iterator[Any], integers: Callable[[Any], Any]) -> Any:
+    """The value of which `_apart` made `shared` and `numbers`."""
+    if shared is float:
+        return next(numbers)
+    if shared is int:
+        return integers(next(numbers))
+    if not isinstance(shared, tuple):
+        return shared
+    kind, names, parts = shared
+    values = [_whole(one, numbers, integers) for one in parts]
+    if kind is dict:
+        return dict(zip(names, values))
+    return Request._make(values) if kind is Request else values
 
 
 def _groups(codes: np.ndarray) -> List[Tuple[int, np.ndarray]]:

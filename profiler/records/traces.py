@@ -83,7 +83,8 @@ def trace_paths(path: str, damaged: List[str]) -> Dict[str, str]:
         file = os.path.join(folder, name)
         if name.endswith(".csv"):
             check_text(name, folder, name)
-            open_file(file).close()
+            with open_file(file):
+                pass
             paths[name[: -len(".csv")]] = file
         elif name.endswith(".json") and not name.startswith("."):
             try:

@@ -1,18 +1,13 @@
 """A token and a self-signed certificate, so that a board in the same network can use the server."""
 
-# board: no
-
-from __future__ import annotations
-
+import contextlib
 import datetime
 import hashlib
 import ipaddress
 import os
 import secrets
-import shutil
 import socket
 import ssl
-import subprocess
 from typing import NamedTuple
 
 from splitwatt.device_configs.errors import SplitwattError, UsageError
@@ -20,7 +15,6 @@ from splitwatt.device_configs.errors import SplitwattError, UsageError
 FOLDER = "splitwatt-lan"
 DAYS = 90
 _TOKEN_BYTES = 16
-_OPENSSL_TIMEOUT_S = 60
 
 
 class Credentials(NamedTuple):
@@ -35,7 +29,7 @@ def make_credentials(folder: str, address: str) -> Credentials:
     """Write a new token, and a new certificate for `address`, that only this user can read.
 
     Raises:
-        SplitwattError: neither `cryptography` nor `openssl` is here, or the folder is not writable.
+        SplitwattError: the folder is not writable.
     """
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -44,10 +38,7 @@ def make_credentials(folder: str, address: str) -> Credentials:
         _write_secret(made.token_file, secrets.token_urlsafe(_TOKEN_BYTES).encode())
     except OSError as error:
         raise SplitwattError("%s cannot be written: %s" % (folder, error.strerror))
-    try:
-        _with_cryptography(made, address)
-    except ImportError:
-        _with_openssl(made, address)
+    _write_certificate(made, address)
     return made
 
 
@@ -74,7 +65,8 @@ def own_address() -> str:
             return "127.0.0.1"
 
 
-def _with_cryptography(made: Credentials, address: str) -> None:
+def _write_certificate(made: Credentials, address: str) -> None:
+    # Triton, which needs none of this, runs without the package.
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -95,38 +87,14 @@ def _with_cryptography(made: Credentials, address: str) -> None:
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )
-    _write_secret(
-        made.key,
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
-    _write_secret(made.cert, certificate.public_bytes(serialization.Encoding.PEM))
-
-
-def _with_openssl(made: Credentials, address: str) -> None:
-    program = shutil.which("openssl")
-    if program is None:
-        raise SplitwattError(
-            "a certificate needs the package cryptography or the command openssl",
-            "pip install cryptography",
-        )
-    names = ",".join("IP:" + a for a in sorted({address, "127.0.0.1"}))
-    _write_secret(made.key, b"")
-    command = [
-        program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-        "-nodes", "-sha256", "-days", str(DAYS), "-subj", "/CN=splitwatt",
-        "-addext", "subjectAltName=" + names, "-keyout", made.key, "-out", made.cert,
-    ]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True, timeout=_OPENSSL_TIMEOUT_S)
-    if result.returncode != 0:
-        raise SplitwattError("openssl made no certificate: %s" % result.stderr.strip()[-200:])
+    pem = serialization.Encoding.PEM
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    _write_secret(made.key, key.private_bytes(pem, *plain))
+    _write_secret(made.cert, certificate.public_bytes(pem))
 
 
 def _write_secret(path: str, content: bytes) -> None:
-    if os.path.exists(path):
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as stream:

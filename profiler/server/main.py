@@ -1,9 +1,5 @@
 """`splitwatt serve`: the application on a socket, with or without TLS, until SIGTERM or SIGINT."""
 
-# board: no
-
-from __future__ import annotations
-
 import argparse
 import gc
 import logging
@@ -15,11 +11,11 @@ from typing import Any
 
 import uvicorn
 
-from splitwatt.profiler.client.tokens import read_token
-from splitwatt.profiler.links.process import die_with_parent
+from splitwatt.profiler.client.connection import read_token
+from splitwatt.profiler.server.inference.models import Models
 from splitwatt.profiler.server.inference.runner import Runner
 from splitwatt.profiler.server.place import Place, announce, listen, place_of
-from splitwatt.profiler.server.setup import check_flags, models_of, served
+from splitwatt.profiler.server.setup import Served, set_up
 from splitwatt.profiler.server.web.app import Server
 from splitwatt.profiler.server.web.guard import GuardedProtocol, RepeatsFilter
 from splitwatt.profiler.server.web.listener import Listener, connection_limit
@@ -42,32 +38,37 @@ def run_server(options: argparse.Namespace) -> int:
             backend or target.
         SplitwattError: the address is taken.
     """
-    if options.parent is not None:
-        die_with_parent(options.parent, signal.SIGTERM)
-    check_flags(options)
-    what = served(options)
     workers = options.workers or 1
-    models = models_of(options, what.bundles, workers, options.threads)
-    place = place_of(options)
-    token = read_token(place.token_file)
-    runner = Runner(models, workers, options.queue, options.batch)
-    listener = listen(place.host, options.port)
-    url = place.url(listener.getsockname()[1])
-    count = len(models.names())
-    app = Server(runner, options.backend, token, _recorder(options))
-    serve_app(app, listener, place, lambda: announce(options, place, url, what, count))
+    what, models = set_up(options, workers, options.threads)
+
+    def embedded(token: str | None) -> Server:
+        runner = Runner(models, workers, options.queue, options.batch)
+        return Server(runner, options.backend, token, _recorder(options))
+
+    serve_models(options, what, models, embedded)
     return 0
 
 
-def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) -> None:
-    """Run an ASGI application on a bound socket until SIGTERM or SIGINT.
-
-    Args:
-        app: the application.
-        listener: bound to an address.
-        place: with the certificate, where there is one.
-        ready: called once it listens.
+def serve_models(
+    options: argparse.Namespace,
+    what: Served,
+    models: Models,
+    application: Callable[[str | None], Any],
+) -> None:
+    """Serve where the command line says, and announce it; `application` makes the ASGI application
+    that asks for this token.
     """
+    place = place_of(options)
+    token = read_token(place.token_file)
+    listener = listen(place.host, options.port)
+    url = place.url(listener.getsockname()[1])
+    count = len(models.names())
+    app = application(token)
+    serve_app(app, listener, place, lambda: announce(options, place, url, what, count))
+
+
+def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) -> None:
+    """Run an ASGI application on a bound socket until SIGTERM or SIGINT; call `ready` first."""
     GuardedProtocol.max_connections = connection_limit()
     sys.setswitchinterval(_SWITCH_AFTER_S)
     logging.getLogger("uvicorn.error").addFilter(RepeatsFilter())

@@ -1,11 +1,8 @@
 """What every engine of `serve` sets up: bundles, models, threads."""
 
-# board: no
-
-from __future__ import annotations
-
 import argparse
 import os
+import signal
 from typing import NamedTuple
 
 import psutil
@@ -17,6 +14,7 @@ from splitwatt.engines.backends import BACKENDS
 from splitwatt.engines.backends.cores import usable_cores
 from splitwatt.engines.bundle.bundle import Bundle, bundles_in
 from splitwatt.profiler.config.bundles import DEFAULT_FOLDER, check_target, targets
+from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.inference.models import Models, process_bytes
 
 # Backends whose engines may run from several threads at once, and on batches.
@@ -56,12 +54,8 @@ def check_flags(options: argparse.Namespace) -> None:
 
 
 class Served(NamedTuple):
-    """What a server serves.
-
-    Attributes:
-        bundles: a folder with a folder a bundle, or model -> its bundle's folder.
-        target: whose bundles they are.
-        named: the bundles in words.
+    """What a server serves: bundles (a folder with a folder a bundle, or model -> its bundle's
+    folder), the target that they are of, and the bundles in words.
     """
 
     bundles: str | dict[str, str]
@@ -123,6 +117,19 @@ def _of_bundles(named: list[str]) -> Served:
     return Served(folders, of_targets.pop(), "bundles, " + ", ".join(folders))
 
 
+def set_up(options: argparse.Namespace, workers: int, threads: int | None) -> tuple[Served, Models]:
+    """What every engine begins with, none of the models loaded. Arguments as of `models_of`.
+
+    Raises:
+        UsageError, BundleError: as `check_flags`, `served` and `models_of`.
+    """
+    if options.parent is not None:
+        die_with_parent(options.parent, signal.SIGTERM)
+    check_flags(options)
+    what = served(options)
+    return what, models_of(options, what.bundles, workers, threads)
+
+
 def models_of(
     options: argparse.Namespace,
     bundles: str | dict[str, str],
@@ -132,7 +139,6 @@ def models_of(
     """The models that the command line names, none of them loaded.
 
     Args:
-        options: of `splitwatt serve`.
         bundles: as of `Served`.
         workers: inferences at once.
         threads: of one inference; None shares the cores between the workers.

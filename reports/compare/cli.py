@@ -1,15 +1,17 @@
 """`splitwatt compare A B`, with `--fail-over 5%` as a gate; `splitwatt compare RUN --against published`."""
 # board: no
 
-import argparse
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
-from splitwatt.reports.papers.venues import DEFAULT, venues
+from splitwatt.device_configs.files import write_atomic
 
-_AGAINST = ("published",)
+if TYPE_CHECKING:  # its imports wait until --help has been answered
+    from splitwatt.reports.tables.table import Table
 
 
 def compare(argv: list[str]) -> int:
@@ -28,101 +30,81 @@ def compare(argv: list[str]) -> int:
         metavar="PERCENT",
         help="exit with 1 where B is shown to be worse than A by more than that",
     )
-    arguments.add_argument("--against", choices=_AGAINST, help="reference to compare with")
-    arguments.add_argument(
-        "--out", metavar="DIR", help="also write Markdown, CSV, JSON and a figure there"
-    )
-    add_venue(arguments)
+    arguments.add_argument("--against", choices=("published",), help="reference to compare with")
+    arguments.add_argument("--out", metavar="DIR", help="also write Markdown, CSV and JSON there")
     options = arguments.parse_args(argv)
-    if options.against:
-        return _published(options)
-    if len(options.runs) != 2:
+    if options.against and options.fail_over is not None:
+        raise UsageError(
+            "--fail-over is for two runs", "a paper's boards are not yours: no gate is drawn"
+        )
+    if not options.against and len(options.runs) != 2:
         raise UsageError(
             f"compare needs two runs, not {len(options.runs)}",
             "name A and B, or one run and --against published",
         )
-    return _two(options)
+    if options.against:
+        table, document = _published(options.runs)
+    else:
+        table, document = _two(options.runs, options.fail_over)
+    gate: dict[str, Any] = document.get("gate") or {"passed": True, "sentences": []}
+    if options.out:
+        _write(Path(options.out), table, document, gate["sentences"])
+    if options.json:
+        print_json(document)
+    else:
+        from splitwatt.reports.write.terminal import show
+
+        show(table, sys.stdout)
+        if gate["sentences"]:
+            say("\n".join(gate["sentences"]))
+    return 0 if gate["passed"] else 1
 
 
-def add_venue(arguments: argparse.ArgumentParser) -> None:
-    """Add the option that names the venue of figures and tables."""
-    arguments.add_argument(
-        "--for",
-        dest="venue",
-        choices=tuple(venues()),
-        default=DEFAULT,
-        help=f"venue of figures and tables: their widths and fonts (default: {DEFAULT})",
-    )
-
-
-def _two(options: argparse.Namespace) -> int:
-    from splitwatt.reports.compare.compare import compare as compared
-    from splitwatt.reports.compare.compare import gate as gated
-    from splitwatt.reports.compare.table import compare_table, gate_sentences, to_json
-    from splitwatt.reports.compare.write import LOOKS, change_figure, write_comparison
+def _two(names: list[str], fail_over: str | None) -> tuple["Table", dict[str, Any]]:
+    from splitwatt.reports.compare import compare as two
     from splitwatt.reports.load.accuracy import read_accuracy
     from splitwatt.reports.load.runs import load_pair
-    from splitwatt.reports.write.terminal import show
 
-    a, b = load_pair(*options.runs)
-    names = f"{a.run.name} ({a.label}, {a.run.path})", f"{b.run.name} ({b.label}, {b.run.path})"
-    pairs, notes = compared(a, b, read_accuracy([a.run]), read_accuracy([b.run]))
+    a, b = load_pair(*names)
+    sides = f"{a.run.name} ({a.label}, {a.run.path})", f"{b.run.name} ({b.label}, {b.run.path})"
+    pairs, notes = two.compare(a, b, read_accuracy([a.run]), read_accuracy([b.run]))
     if not any(pair.change for pair in pairs):
         raise RunError(
             "the two runs have no measured figure in common", "compare runs of one config"
         )
-    table = compare_table(pairs, names, notes)
-    gate = None if options.fail_over is None else gated(pairs, _limit(options.fail_over))
-    lines = gate_sentences(gate) if gate else []
-    document = to_json(table, names, gate, lines)
-    if options.out:
-        write_comparison(
-            Path(options.out),
-            table,
-            document,
-            lines,
-            lambda: change_figure(pairs),
-            f"A: {a.run.name}, {a.label}. B: {b.run.name}, {b.label}. {LOOKS}",
-            options.venue,
-        )
-    if options.json:
-        print_json(document)
-    else:
-        show(table, sys.stdout)
-        say("\n".join(lines))
-    return 0 if gate is None or gate.passed else 1
+    table = two.compare_table(pairs, sides, notes)
+    judged = None if fail_over is None else two.gate(pairs, _limit(fail_over))
+    return table, {
+        "format": 1, "a": sides[0], "b": sides[1], "table": table.to_json(), "gate": judged,
+    }  # fmt: skip
 
 
-def _published(options: argparse.Namespace) -> int:
-    from splitwatt.reports.compare.write import RATIOS, ratio_figure, write_comparison
+def _published(names: list[str]) -> tuple["Table", dict[str, Any]]:
     from splitwatt.reports.load.accuracy import read_accuracy
     from splitwatt.reports.load.model import runs_of
     from splitwatt.reports.load.runs import load_series
     from splitwatt.reports.tables.against import against_published
-    from splitwatt.reports.write.terminal import show
 
-    if options.fail_over is not None:
-        raise UsageError(
-            "--fail-over is for two runs", "a paper's boards are not yours: no gate is drawn"
-        )
-    series = load_series(options.runs)
+    series = load_series(names)
     table = against_published(series, read_accuracy(runs_of(series)))
-    document = {"format": 1, "against": "published", "table": table.to_json()}
-    if options.out:
-        write_comparison(
-            Path(options.out),
-            table,
-            document,
-            [],
-            lambda: ratio_figure(table),
-            RATIOS,
-            options.venue,
-        )
-    if options.json:
-        print_json(document)
-    else:
-        show(table, sys.stdout)
-    return 0
+    return table, {"format": 1, "against": "published", "table": table.to_json()}
+
+
+def _write(folder: Path, table: "Table", document: dict[str, Any], lines: list[str]) -> None:
+    """Write TABLE.md, .csv and .json, and the CSV's Data Package."""
+    from splitwatt.reports.write.csv_files import data_package, to_csv
+    from splitwatt.reports.write.escape import markdown_text
+    from splitwatt.reports.write.markdown import table_markdown
+
+    text = [f"# {markdown_text(table.title)}", "", *(f"- {markdown_text(x)}" for x in lines), ""]
+    files = {
+        "md": "\n".join([*text, table_markdown(table)]),
+        "csv": to_csv(table),
+        "datapackage.json": data_package(f"splitwatt-{table.name}", table.title, [table]),
+        "json": json.dumps(document, indent=1, allow_nan=False) + "\n",
+    }
+    for suffix, content in files.items():
+        write_atomic(str(folder / f"{table.name}.{suffix}"), content)
 
 
 def _limit(text: str) -> float:

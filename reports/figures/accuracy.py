@@ -1,12 +1,13 @@
-"""The figures of accuracy: Ladon's Figs. 2 to 4 and SC2's Figs. 5 to 10, a pair for each task."""
+"""The figures of accuracy (Ladon's Figs. 2 to 4, SC2's Figs. 5 to 10), and of agreement, over bytes."""
 # board: no
 
-from splitwatt.reports.figures.drawing import Drawing
+from splitwatt.reports.figures.style import Drawing
 from splitwatt.reports.figures.tradeoff import rate_distortion, three_way
 from splitwatt.reports.load.accuracy import Accuracy, Result
 from splitwatt.reports.load.model import Series
-from splitwatt.reports.load.words import by_source
-from splitwatt.reports.metrics.tradeoffs import Curve, axis_name, curves, subsets
+from splitwatt.reports.load.values import by_source
+from splitwatt.reports.metrics.agreement import NAMES, Agreement, agreements
+from splitwatt.reports.metrics.tradeoffs import Curve, axis_name, curves, curves_of, subsets
 from splitwatt.reports.tables.accuracy import tasks_with_results
 
 _PAPER = {
@@ -33,11 +34,7 @@ def _of_task(
     results = [result for result in accuracy.of_task(task) if result.system in systems]
     sets = ", ".join(dict.fromkeys(result.data_set for result in results))
     bars = _bars(results)
-    sources = by_source(
-        (curve.label.removesuffix(" (published)"), point.percent.source)
-        for curve in shown
-        for point in curve.points
-    )
+    sources = _sources(shown)
     first, second = (paper, paper) if name else _PAPER[task]
     ylabel, suffix = axis_name(task), f"_{name}" if name else ""
     about = task + (f", {name.replace('_', ' ')}" if name else "")
@@ -67,6 +64,14 @@ def _of_task(
     return result
 
 
+def _sources(shown: list[Curve]) -> str:
+    return by_source(
+        (curve.label.removesuffix(" (published)"), point.percent.source)
+        for curve in shown
+        for point in curve.points
+    )
+
+
 def _bars(results: list[Result]) -> str:
     said = list(dict.fromkeys(text for result in results for text in result.intervals))
     return f" Error bars: {', '.join(said)}." if said else " No interval was recorded."
@@ -81,3 +86,26 @@ def _notes(results: list[Result], shown: list[Curve]) -> str:
     if any(not result.whole for result in results):
         notes.append("Evaluated on a part of the data set: not comparable with published figures.")
     return "".join(f" {note}" for note in notes)
+
+
+def agreement_drawings(series: list[Series]) -> list[Drawing]:
+    """A figure for each run and task that was compared with another model's answers."""
+    shown = agreements(series)
+    several = len({made.run.path for made in shown}) > 1
+    return [_agreement(made, series, f"_{i}" if several else "") for i, made in enumerate(shown, 1)]
+
+
+def _agreement(made: Agreement, series: list[Series], number: str) -> Drawing:
+    shown = curves_of(made.results)
+    bars = f" Error bars: {made.intervals}." if made.intervals else ""
+    title = NAMES[made.task][1]
+    warning = ""
+    if not all(result.trained for result in made.results):
+        warning = " Untrained (random) weights: these answers and bytes mean nothing."
+    return Drawing(
+        f"agreement_{made.task}{number}",
+        f"Rate-agreement, {made.task}" + (f", {made.run.name}" if number else ""),
+        f"{title} with {made.about}, against the mean bytes of one of them.{bars}{warning}",
+        _sources(shown),
+        lambda: rate_distortion(shown, series, f"{title} [%]"),
+    )

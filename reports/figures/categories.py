@@ -28,10 +28,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel of a figure: its title and, for each named set, a value for each place."""
+    """One panel of a figure: its title and, for each named set, a value for each place; `parts`: what a
+    stacked bar of each place consists of.
+    """
 
     title: str
     sets: Mapping[str, Sequence[Value]]
+    parts: Sequence[Sequence[float]] = ()
 
 
 class Categories:

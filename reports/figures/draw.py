@@ -6,18 +6,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 
-from splitwatt.reports.figures.accuracy import accuracy_drawings
-from splitwatt.reports.figures.agreement import agreement_drawings
-from splitwatt.reports.figures.bars import bars
+from splitwatt.reports.figures.accuracy import accuracy_drawings, agreement_drawings
+from splitwatt.reports.figures.bars import bars, dots
 from splitwatt.reports.figures.categories import Panel, Place
-from splitwatt.reports.figures.dots import dots
-from splitwatt.reports.figures.drawing import Drawing
-from splitwatt.reports.figures.latency import Bar, Stack, stacked
-from splitwatt.reports.figures.style import coloured, paper_style, save
+from splitwatt.reports.figures.style import Drawing, coloured, paper_style, save
 from splitwatt.reports.figures.timeline import timeline_figure
 from splitwatt.reports.figures.turning import turning_map
 from splitwatt.reports.load.accuracy import NONE, Accuracy
@@ -31,17 +26,16 @@ from splitwatt.reports.load.model import (
     links_of_all,
     slug,
 )
-from splitwatt.reports.load.values import Value, missing
-from splitwatt.reports.load.words import by_source
-from splitwatt.reports.metrics import frankensplit, stats
+from splitwatt.reports.load.values import Value, by_source, missing
+from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics
-from splitwatt.reports.metrics.timeline import Timeline, energy_so_far, timelines
 from splitwatt.reports.metrics.tradeoffs import systems
-from splitwatt.reports.metrics.turning import MOST_ON_MAP, computed_of, fastest_map
 from splitwatt.reports.papers.printed_names import paper_figure
 from splitwatt.reports.papers.venues import Venue
-from splitwatt.reports.tables import notes
+from splitwatt.reports.tables import frankensplit, notes
+from splitwatt.reports.tables.breakeven import MOST_ON_MAP, computed_of, fastest_map
+from splitwatt.reports.tables.timeline import Timeline, energy_so_far, timelines
 
 INTERVAL = f"Error bars: {stats.METHOD}."
 
@@ -76,48 +70,41 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
             for board, own in boards.items():
                 name = f"{what.name}_{file_name(board)}"
                 chart = replace(what, name=name, title=f"{what.title}, {board}")
-                figures.append(_dots_or_bars(own, chart))
+                figures.append(_of_chart(own, chart))
         else:
-            figures.append(_dots_or_bars(series, what))
+            figures.append(_of_chart(series, what))
     figures += accuracy_drawings(accuracy, series)
     if frankensplit.is_present(series):
-        figures += [_dots_or_bars(series, what) for what in _wireless()]
+        figures += [_of_chart(series, what) for what in _wireless()]
     names = systems(series, accuracy)
     return [
-        replace(drawing, draw=partial(_with_systems, names, drawing.draw))
+        replace(drawing, draw=coloured(names)(drawing.draw))
         for drawing in figures
         if drawing.sources
     ]
 
 
-def _with_systems(names: list[str], draw: Callable[[], Figure]) -> Figure:
-    with coloured(names):
-        return draw()
-
-
 def _latency(series: list[Series], link: Link, board: str) -> Drawing:
     shown = [s for s in series if link in s.links]
-    stacks = [
-        Stack(t, _bars(s, link, _axis(shown))) for s, t in zip(shown, _titles(shown), strict=True)
-    ]
-    bars = [bar for stack in stacks for bar in stack.bars]
-    stretch = max((abs(bar.scale - 1) for bar in bars), default=0.0)
-    labelled = [(bar.place.label, bar.total) for bar in bars]
+    scales = [latency(entry, link).scale for s in shown for entry in s.entries]
     way = "the HTTP round trip as measured"
     way += "" if link.measured else ", and the simulated link"
-    caption = (
-        f"Median end-to-end latency, link {link.name}: local computing, transfer ({way}) and "
+    chart = Chart(
+        name=f"latency_{slug(link)}" + (f"_{file_name(board)}" if board else ""),
+        title=f"End-to-end latency, {link.name}"
+        + (f", {board}" if board else "")
+        + paper_figure(shown[0].board, link.rate_kbit_s),
+        caption=f"Median end-to-end latency, link {link.name}: local computing, transfer ({way}) and "
         "server. The parts' medians are scaled by "
-        f"at most {100 * stretch:.1f} % to add up to the median of the whole."
+        f"at most {100 * max(abs(scale - 1) for scale in scales):.1f} % to add up to the median of "
+        "the whole.",
+        error_bars=INTERVAL,
+        axis="End-to-end latency [s]",
+        sets={"": lambda entry: latency(entry, link).total},
+        shows=("bytes", "time"),
+        parts=lambda entry: latency(entry, link).scaled_s,
     )
-    paper = paper_figure(shown[0].board, link.rate_kbit_s)
-    return Drawing(
-        f"latency_{slug(link)}" + (f"_{file_name(board)}" if board else ""),
-        f"End-to-end latency, {link.name}" + (f", {board}" if board else "") + paper,
-        _caption(caption, shown, labelled, INTERVAL, ("bytes", "time")),
-        by_source((label, value.source) for label, value in labelled),
-        lambda: stacked(stacks),
-    )
+    return _of_chart(shown, chart)
 
 
 def _timelines(series: list[Series]) -> list[Drawing]:
@@ -185,7 +172,7 @@ def _turning(series: list[Series], links: list[Link]) -> list[Drawing]:
 def _all_links(series: list[Series], links: list[Link]) -> Drawing:
     sets: dict[str, Callable[[Entry], Value]] = {"no link needed": _without_link}
     sets.update({link.name: partial(_on_link, link) for link in links})
-    return _dots_or_bars(
+    return _of_chart(
         series,
         Chart(
             name="latency_all",
@@ -209,20 +196,23 @@ def _on_link(link: Link, entry: Entry) -> Value:
     return latency(entry, link).total
 
 
-def _dots_or_bars(series: list[Series], what: Chart) -> Drawing:
+def _of_chart(series: list[Series], what: Chart) -> Drawing:
     shown = what.panels(series)
-    axis = [entry for entry in _axis(shown) if entry.split or not what.only_split]
-    places = _places(axis)
-    panels = []
-    for s, title in zip(shown, _titles(shown), strict=True):
-        sets = {name: [_value(s, other, of) for other in axis] for name, of in what.sets.items()}
-        panels.append(Panel(title, sets))
-    labelled = [
-        (place.label, value)
-        for panel in panels
-        for values in panel.sets.values()
-        for place, value in zip(places, values, strict=True)
-    ]
+    axis = {e.id: e for s in shown for e in s.entries if e.split or not what.only_split}
+    places = [Place(entry.marked, entry.group) for entry in axis.values()]
+    panels, labelled = [], []
+    for s in shown:
+        entries = [s.entry(id) for id in axis]
+        sets = {
+            name: [of(entry) if entry else missing("not in this run") for entry in entries]
+            for name, of in what.sets.items()
+        }
+        parts = [what.parts(e) if e else (0.0, 0.0, 0.0) for e in entries] if what.parts else []
+        # A single panel has no title, because the caption says what it shows.
+        panels.append(Panel(s.label if len(shown) > 1 else "", sets, parts))
+        labelled += [
+            (p.label, v) for values in sets.values() for p, v in zip(places, values, strict=True)
+        ]
     drawn = partial(bars if len(what.sets) == 1 else dots, places)
     more = {"spread": True} if what.only_split else {}
     return Drawing(
@@ -272,40 +262,7 @@ def _with_numbers(panels: list[Panel]) -> list[Panel]:
         for name in panels[0].sets
         if any(value.value is not None for panel in panels for value in panel.sets[name])
     ]
-    return [Panel(panel.title, {name: panel.sets[name] for name in names}) for panel in panels]
-
-
-def _axis(series: list[Series]) -> list[Entry]:
-    """Every configuration of any series, in their order, once."""
-    entries = {e.id: e for s in series for e in s.entries}
-    return list(entries.values())
-
-
-def _places(axis: list[Entry]) -> list[Place]:
-    return [Place(c.marked, c.group) for c in axis]
-
-
-def _value(s: Series, other: Entry, of: Callable[[Entry], Value]) -> Value:
-    entry = s.entry(other.id)
-    return of(entry) if entry else missing("not in this run")
-
-
-def _bars(s: Series, link: Link, axis: list[Entry]) -> list[Bar]:
-    bars = []
-    for place, other in zip(_places(axis), axis, strict=True):
-        entry = s.entry(other.id)
-        if entry is None:
-            bars.append(Bar(place, missing("not in this run")))
-            continue
-        parts = latency(entry, link)
-        local_s, server_s = parts.local.value or 0.0, parts.server.value or 0.0
-        bars.append(Bar(place, parts.total, local_s, parts.transfer_s, server_s))
-    return bars
-
-
-def _titles(shown: list[Series]) -> list[str]:
-    """The panels' titles; a single panel has none, because the caption says what it shows."""
-    return [s.label for s in shown] if len(shown) > 1 else [""] * len(shown)
+    return [replace(panel, sets={name: panel.sets[name] for name in names}) for panel in panels]
 
 
 def _caption(

@@ -46,6 +46,21 @@ class Latency:
         ways = (self.network, self.uplink, self.downlink)
         return sum(way.value or 0.0 for way in ways)
 
+    @property
+    def scale(self) -> float:
+        """The factor by which the medians of the parts add up to that of the whole; 1 without a part."""
+        whole_s = sum(self._parts_s)
+        return self.total.value / whole_s if self.total.value is not None and whole_s else 1.0
+
+    @property
+    def scaled_s(self) -> tuple[float, ...]:
+        """Local, transfer and server, scaled to add up to the whole; zeros where that is missing."""
+        return tuple(s * self.scale * (self.total.value is not None) for s in self._parts_s)
+
+    @property
+    def _parts_s(self) -> tuple[float, float, float]:
+        return self.local.value or 0.0, self.transfer_s, self.server.value or 0.0
+
 
 def latency(entry: Entry, link: Link) -> Latency:
     """The latency of an entry on one link; a measured one adds nothing to what was measured."""
@@ -106,38 +121,20 @@ def _median(entry: Entry, seconds: Callable[[Sample], float | None]) -> Value:
 def on_link(link: Link) -> Metric:
     """The end-to-end latency on one link."""
     return Metric(
-        key="end_to_end_s",
-        title="End-to-end latency",
-        unit="s",
-        of=lambda entry: latency(entry, link).total,
-        place=10,
-        tables=("summary", "compare"),
-        interval=("summary",),
-        note=f"Latency: median, in brackets its {stats.METHOD}.",
-        sample=lambda sample: end_to_end_s(sample, link),
-        word="Latency",
-        stated="end_to_end",
+        "end_to_end_s", "End-to-end latency", "s", lambda entry: latency(entry, link).total, 10,
+        ("summary", "compare"), ("summary",), note=f"Latency: median, in brackets its {stats.METHOD}.",
+        sample=lambda sample: end_to_end_s(sample, link), word="Latency", stated="end_to_end",
         link=link,
-    )
+    )  # fmt: skip
 
 
 METRICS = (
     Metric(
-        key="local_s",
-        title="Local",
-        unit="s",
-        of=lambda entry: latency(entry, NO_LINK).local,
-        place=12,
-        tables=("compare",),
+        "local_s", "Local", "s", lambda entry: latency(entry, NO_LINK).local, 12, ("compare",),
         sample=local_s,
     ),
     Metric(
-        key="server_s",
-        title="Server",
-        unit="s",
-        of=lambda entry: latency(entry, NO_LINK).server,
-        place=14,
-        tables=("compare",),
+        "server_s", "Server", "s", lambda entry: latency(entry, NO_LINK).server, 14, ("compare",),
         sample=server_s,
     ),
-)
+)  # fmt: skip

@@ -21,11 +21,6 @@ BASELINES = ("LC", "SC")
 Block = list[tuple[str, float]]
 
 
-def every(series: list[Series]) -> list[Series]:
-    """A panel per board and backend."""
-    return series
-
-
 def one_per_board(series: list[Series]) -> list[Series]:
     """A panel per board: its graphs are the same on all of its backends."""
     return list({s.board: s for s in reversed(series)}.values())[::-1]
@@ -43,7 +38,7 @@ class Chart:
     `sets`: name of a set -> its values; one set is drawn as bars, several as dots on a logarithmic
     axis. `error_bars`: what the intervals are. `shows`: "bytes", "made" (bytes that links do not
     carry), "energy" or "time": the warnings in the caption depend on them. `only_split`: leave out
-    local configurations.
+    local configurations. `parts`: what a bar is stacked of.
     """
 
     name: str
@@ -52,9 +47,10 @@ class Chart:
     axis: str
     sets: Mapping[str, Callable[[Entry], Value]]
     error_bars: str = ""
-    panels: Callable[[list[Series]], list[Series]] = every
+    panels: Callable[[list[Series]], list[Series]] = list  # a panel per board and backend
     only_split: bool = False
     shows: tuple[str, ...] = ()
+    parts: Callable[[Entry], Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The energy tables: the board's joules per image, the server's own, and those of stages."""
 # board: no
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from splitwatt.profiler.analyse.energy import BlockEnergy
 from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_all, slug
@@ -17,8 +17,6 @@ from splitwatt.reports.metrics.energy import (
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import CONFIG, SERIES, Column, Row, Table, of_entry, whole
 
-_NO_WAITING = missing("stated for the board's total only")
-_BOARD, _SERVER = "board", "server"
 _ON_BOARD = ("preprocess", "encoder", "encode", "model", "postprocess")
 _JOULES = [
     Column("rail", "Rail", number=False),
@@ -31,15 +29,24 @@ _JOULES = [
 
 def energy_table(series: list[Series]) -> Table:
     """A row for the board's total of each configuration, and one for each rail; none without."""
-    links = [link for link in links_of_all(series) if link != NO_LINK]
+    keys = {link: f"waiting_j_{slug(link)}" for link in links_of_all(series) if link != NO_LINK}
     columns = [
         *SERIES,
         CONFIG,
         *_JOULES,
         Column("left_out", "Left out", quiet=True, text=whole),
-        *(Column(_key(link), f"Waiting at {link.name}", "J") for link in links),
+        *(Column(key, f"Waiting at {link.name}", "J") for link, key in keys.items()),
     ]
-    rows = [row for s in series for entry in s.entries for row in _board_rows(s, entry, links)]
+
+    def rows_of_entry(s: Series, entry: Entry) -> Iterator[Row]:
+        for energy in rows_of(entry, entry.energy):
+            nothing = "" if energy.role == "total" else "stated for the board's total only"
+            yield {
+                **_joules(energy),
+                "left_out": exact(float(energy.left_out.total()), "measured"),
+                **{key: _waiting(s, entry, link, nothing) for link, key in keys.items()},
+            }
+
     under = [
         "Joules for one image: the block's window of inferences, divided by its images. The total "
         "is what the target's data says; rails of the role part are in it already and are never "
@@ -53,62 +60,44 @@ def energy_table(series: list[Series]) -> Table:
         *notes.made_up_energy(series),
         *notes.on_bytes(series),
     ]
-    return Table("energy", "Energy", columns, rows, under)
+    return Table("energy", "Energy", columns, _rows(series, rows_of_entry), under)
+
+
+def _rows(series: list[Series], more: Callable[[Series, Entry], Iterable[Row]]) -> list[Row]:
+    return [
+        {**of_entry(s, entry), **row}
+        for s in series
+        for entry in s.entries
+        for row in more(s, entry)
+    ]
+
+
+def _joules(energy: Energy) -> Row:
+    return {column.key: getattr(energy, column.key) for column in _JOULES}
 
 
 def _flagged(series: list[Series]) -> list[str]:
     entries = [(entry, flagged(entry)) for s in series for entry in s.entries]
-    flags = [
-        f"{entry.label}: {'; '.join(flags_of_entry)}"
-        for entry, flags_of_entry in entries
-        if flags_of_entry
-    ]
+    flags = [f"{entry.label}: {'; '.join(lines)}" for entry, lines in entries if lines]
     return ["Flagged in the traces. " + ". ".join(flags) + "."] if flags else []
 
 
-def _key(link: Link) -> str:
-    return f"waiting_j_{slug(link)}"
-
-
-def _board_rows(s: Series, entry: Entry, links: list[Link]) -> list[Row]:
-    energies = rows_of(entry, entry.energy)
-    waiting = {_key(link): _waiting(s, entry, link) for link in links}
-    nothing = dict.fromkeys(waiting, _NO_WAITING)
-    return [
-        _row(
-            s,
-            entry,
-            energy,
-            {
-                "left_out": exact(float(energy.left_out.total()), "measured"),
-                **(waiting if energy.role == "total" else nothing),
-            },
-        )
-        for energy in energies
-    ]
-
-
-def _waiting(s: Series, entry: Entry, link: Link) -> Value:
-    return waiting_j(entry, link) if link in s.links else missing("this run has no such link")
+def _waiting(s: Series, entry: Entry, link: Link, nothing: str) -> Value:
+    if nothing or link not in s.links:
+        return missing(nothing or "this run has no such link")
+    return waiting_j(entry, link)
 
 
 def server_energy_table(series: list[Series]) -> Table:
     """The joules per image of the server's own rails, where it sampled them."""
-    columns = [*SERIES, CONFIG, *_JOULES]
-    rows = [
-        _row(s, entry, energy, {})
-        for s in series
-        for entry in s.entries
-        for energy in rows_of(entry, entry.server_energy)
-    ]
+    rows = _rows(series, lambda s, entry: map(_joules, rows_of(entry, entry.server_energy)))
     under = [
         "Joules of the server for one image, over the same windows as the board's and on the "
         "server's own clock, whose offset was measured before and after each block. They are in "
         "no figure of the board. Net: less the server's idle power.",
-        *_made_up(b.provenance for s in series for e in s.entries for b in e.server_energy),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *_notes(series, [b for s in series for e in s.entries for b in e.server_energy]),
     ]
+    columns = [*SERIES, CONFIG, *_JOULES]
     return Table("energy_server", "Energy of the server", columns, rows, under)
 
 
@@ -122,49 +111,49 @@ def stage_energy_table(series: list[Series]) -> Table:
         *_JOULES,
         Column("repetitions", "Repeated", text=whole),
     ]
-    rows = [row for s in series for entry in s.entries for row in _stage_rows(s, entry)]
     under = [
         "Joules of one stage for one image: the stage alone was repeated for the time that the "
         "config says, at least 10 s, and its joules are divided by the repetitions. transmit: the "
         "request goes to the server and an answer of its size comes back, without any work there. "
         "server: the server works and the board waits. Stages of separate blocks need not add "
         "up to the joules of an image. Net: less idle power.",
-        *_made_up(b.provenance for s in series for e in s.entries for b in e.stage_energy),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *_notes(series, [b for s in series for e in s.entries for b in e.stage_energy]),
     ]
+    rows = _rows(series, lambda s, entry: _stage_rows(entry))
     return Table("energy_stages", "Energy of stages", columns, rows, under)
 
 
-def _made_up(provenances: Iterable[str | None]) -> list[str]:
-    """A sentence on the joules that no sensor of the run measured."""
-    return [
+def _notes(series: list[Series], blocks: list[BlockEnergy]) -> list[str]:
+    """Sentences on joules that no sensor of the run measured, on assumed rows and untrained weights."""
+    words = {block.provenance for block in blocks} - {None, "measured"}
+    made_up = [
         f"Some of these joules are {word}: no sensor of this run measured them."
-        for word in sorted({word for word in provenances if word} - {"measured"})
+        for word in sorted(map(str, words))
     ]
+    return [*made_up, *notes.assumed(series), *notes.untrained(series)]
 
 
-def _stage_rows(s: Series, entry: Entry) -> list[Row]:
-    if s.run.config.stage_energy_s is None:
-        return []
+def _stage_rows(entry: Entry) -> Iterator[Row]:
+    if entry.run.config.stage_energy_s is None:
+        return
+    for block in entry.stage_energy:
+        nothing = missing(block.why_not or NOTHING)
+        count = block.inferences
+        for energy in rows_of(entry, [block]) or [_nothing(nothing)]:
+            yield {
+                **_joules(energy),
+                "stage": block.stage or "",
+                "end": "server" if block.server else "board",
+                "repetitions": exact(count, "measured") if count else nothing,
+            }
     if not entry.stage_energy:
-        why = board_energy(entry).gross.why or NOTHING
-        more: Row = {"end": _BOARD, "repetitions": missing(why)}
-        return [_empty(s, entry, why, {**more, "stage": stage}) for stage in _expected(entry)]
-    return [row for energy in entry.stage_energy for row in _rows_of(s, entry, energy)]
+        nothing = missing(board_energy(entry).gross_j.why or NOTHING)
+        cells = {**_joules(_nothing(nothing)), "end": "board", "repetitions": nothing}
+        yield from ({**cells, "stage": stage} for stage in _expected(entry))
 
 
-def _rows_of(s: Series, entry: Entry, stage: BlockEnergy) -> list[Row]:
-    why = stage.why_not or NOTHING
-    count = stage.inferences
-    repeated = Value(float(count), ("measured",)) if count else missing(why)
-    more: Row = {
-        "stage": stage.stage or "",
-        "end": _SERVER if stage.server else _BOARD,
-        "repetitions": repeated,
-    }
-    rows = [_row(s, entry, energy, more) for energy in rows_of(entry, [stage])]
-    return rows or [_empty(s, entry, why, more)]
+def _nothing(why: Value) -> Energy:
+    return Energy("-", "total", why, why, why)
 
 
 def _expected(entry: Entry) -> list[str]:
@@ -174,20 +163,3 @@ def _expected(entry: Entry) -> list[str]:
     own = [name for name in own if ".server." not in name]
     slots = dict.fromkeys(name.split(".")[0] for name in own) if entry.split else {}
     return own + [f"{slot}.{stage}" for slot in slots for stage in ("transmit", "server")]
-
-
-def _empty(s: Series, entry: Entry, why: str, more: Row) -> Row:
-    nothing = missing(why)
-    return _row(s, entry, Energy("-", "total", nothing, nothing, nothing), more)
-
-
-def _row(s: Series, entry: Entry, energy: Energy, more: Row) -> Row:
-    return {
-        **of_entry(s, entry),
-        "rail": energy.rail,
-        "role": energy.role,
-        "gross_j": energy.gross,
-        "net_j": energy.net,
-        "idle_w": energy.idle_w,
-        **more,
-    }

@@ -10,8 +10,6 @@ from splitwatt.reports.write.macros import macros, to_tex
 from splitwatt.reports.write.tex import escape
 
 FOLDER = "latex"
-# Where LaTeX has the intervals that other formats have "in brackets".
-_INTERVALS = "n small print or after ±"
 
 _HEAD = r"""
 \usepackage[T1]{fontenc}
@@ -38,7 +36,7 @@ def latex_files(report: Report, title: str, venue: Venue) -> dict[str, str]:
                 files[f"table_{name}_{i}.tex"] = part.text
     files["report.tex"] = _document(report, list(shown.values()), title, venue)
     captions = {
-        f"{d.name}.caption.tex": escape(f"{d.title}. {d.under}") + "%\n" for d, _ in report.figures
+        f"{d.name}.caption.tex": escape(f"{d.title}. {d.under}") + "%\n" for d in report.figures
     }
     return {**{f"{FOLDER}/{name}": text for name, text in files.items()}, **captions}
 
@@ -50,14 +48,14 @@ def _document(
     lines += _list([headline.text for headline in report.headlines])
     if report.shortfalls:
         lines += [rf"\subsection*{{{SHORTFALLS}}}", *_list(report.shortfalls)]
-    for drawing, _ in report.figures:
+    for drawing in report.figures:
         picture = rf"\includegraphics{{{drawing.name}.pdf}}"
         lines += _float("figure*", picture, rf"\protect\input{{../{drawing.name}.caption}}")
     for table, pieces in shown:
         sources = table.sources()
         under = ([f"Sources. {sources}"] if sources else []) + table.notes
         lines.append(rf"\subsection*{{{escape(table.title)}}}{{\footnotesize ")
-        lines.append(rf"{escape(' '.join(under).replace('n brackets', _INTERVALS))}\par}}")
+        lines.append(rf"{escape(' '.join(under).replace('n brackets', 'n small print'))}\par}}")
         for i, part in enumerate(pieces, 1):
             name = f"table_{table.name}" + (f"_{i}" if len(pieces) > 1 else "")
             word = "table" if part.narrow else "table*"

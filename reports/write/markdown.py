@@ -4,8 +4,7 @@
 from pathlib import Path
 
 from splitwatt.reports.load.model import Run, board_of, runs_of
-from splitwatt.reports.load.values import SOURCES
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import SOURCES, unique
 from splitwatt.reports.tables.overview import SHORTFALLS, facts_for_people, run_facts
 from splitwatt.reports.tables.table import Table
 from splitwatt.reports.write.document import Report, versions
@@ -84,11 +83,11 @@ def _missing(report: Report) -> list[str]:
 
 def _figures(report: Report, table: Table) -> list[str]:
     lines = []
-    for drawing, files in report.figures_of(table):
+    for drawing in report.figures_of(table):
         name = markdown_text(drawing.title)
         under = markdown_text(drawing.under)
-        lines += [f"![{name}]({files[0]})", "", f"*{name}.* {under}", ""]
-        lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in files[1:]), ""]
+        lines += [f"![{name}]({drawing.files[0]})", "", f"*{name}.* {under}", ""]
+        lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in drawing.files[1:]), ""]
     return lines
 
 

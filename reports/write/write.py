@@ -8,11 +8,11 @@ from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.reports.figures.draw import draw_all, drawings
 from splitwatt.reports.load.accuracy import read_accuracy
-from splitwatt.reports.load.agreement import damage
 from splitwatt.reports.load.model import series_of
 from splitwatt.reports.load.runs import load_runs
+from splitwatt.reports.metrics.agreement import damage
 from splitwatt.reports.papers.venues import DEFAULT, Venue, venues
-from splitwatt.reports.tables.contents import tables
+from splitwatt.reports.tables.contents import all_tables
 from splitwatt.reports.tables.overview import accuracy_shortfalls, shortfalls
 from splitwatt.reports.write.csv_files import data_package, to_csv
 from splitwatt.reports.write.document import Report, to_json
@@ -23,10 +23,7 @@ from splitwatt.reports.write.page import to_html
 
 
 def make_report(
-    paths: list[Path],
-    folder: Path,
-    venue: str = DEFAULT,
-    accuracy_files: tuple[Path, ...] = (),
+    paths: list[Path], folder: Path, venue: str = DEFAULT, accuracy_files: tuple[Path, ...] = ()
 ) -> Report:
     """Read the runs, write the report into `folder`, which is created if needed, and return it.
 
@@ -43,34 +40,34 @@ def make_report(
         RunError: no run can be read, or an accuracy file.
         SplitwattError: `folder` cannot be written.
     """
-    loaded = load_runs(paths)
+    runs, left_out = load_runs(paths)
     above = next(place for place in (folder, *folder.parents) if place.exists())
     if not above.is_dir():
         raise SplitwattError(
             f"{folder} could not be written: {above} is not a folder", "name another"
         )
-    series = series_of(loaded.runs)
-    accuracy = read_accuracy(loaded.runs, accuracy_files)
+    series = series_of(runs)
+    accuracy = read_accuracy(runs, accuracy_files)
     report = Report(
         series=series,
         accuracy=accuracy,
-        tables=tables(series, accuracy),
-        figures=[(drawing, drawing.files) for drawing in drawings(series, accuracy)],
+        tables=all_tables(series, accuracy),
+        figures=drawings(series, accuracy),
         headlines=headlines(series),
         shortfalls=[
-            *loaded.left_out,
+            *left_out,
             *shortfalls(series),
             *accuracy_shortfalls(accuracy),
-            *(sentence for run in loaded.runs for sentence in damage(run)),
+            *(sentence for run in runs for sentence in damage(run)),
         ],
     )
     paper = venues()[venue]
     texts = _texts(report, paper)  # all of them before the first is written: no half report
-    pictures = [file for _, files in report.figures for file in files]
+    pictures = [file for drawing in report.figures for file in drawing.files]
     names = sorted(["report.json", *texts, *pictures])
     texts["report.json"] = json.dumps(to_json(report, names), indent=1, allow_nan=False) + "\n"
     before = _listed(folder)
-    draw_all([drawing for drawing, _ in report.figures], folder, paper)
+    draw_all(report.figures, folder, paper)
     for name, text in texts.items():
         write_atomic(str(folder / name), text)
     for name in sorted(before - set(names)):
@@ -92,7 +89,7 @@ def _texts(report: Report, venue: Venue) -> dict[str, str]:
     """Name -> text of every file except the figures and report.json; tables without rows have no CSV."""
     filled = [table for table in report.tables if table.rows]
     return {
-        **{f"{d.name}.caption.txt": f"{d.title}. {d.under}\n" for d, _ in report.figures},
+        **{f"{d.name}.caption.txt": f"{d.title}. {d.under}\n" for d in report.figures},
         **{f"{table.name}.csv": to_csv(table) for table in filled},
         "datapackage.json": data_package("splitwatt-report", title(report), filled),
         "report.md": to_markdown(report),

@@ -37,7 +37,7 @@ def ours() -> None:
             return [({}, {}) for _ in requests]
 
     class NoModels:
-        budget_bytes = None
+        budget_bytes = 0
 
         def usage(self):
             return Usage(1, 0, 1, 0)

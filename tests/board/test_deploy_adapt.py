@@ -5,7 +5,7 @@ import random
 
 from splitwatt.profiler.deploy.adapt import Controller
 from splitwatt.profiler.deploy.policy import Point
-from splitwatt.profiler.records.deployed import Chosen
+from splitwatt.profiler.records.blocks import Chosen
 from splitwatt.profiler.records.fields import parse
 
 DEADLINE_S = 0.5

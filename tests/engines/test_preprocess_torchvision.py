@@ -78,7 +78,17 @@ def test_bilinear_on_a_hundred_random_sizes():
 @pytest.mark.parametrize("kind", ["pillow-bilinear", "pillow-bicubic"])
 @pytest.mark.parametrize(
     "size",
-    [(4000, 20), (20, 4000), (1, 1), (1, 300), (300, 1), (1, 3000), (19301, 301), (301, 19301)],
+    [
+        (4000, 20),
+        (20, 4000),
+        (1, 1),
+        (1, 300),
+        (300, 1),
+        (1, 3000),
+        (3000, 1),
+        (19301, 301),
+        (301, 19301),
+    ],
 )
 def test_an_extreme_shape_is_cropped_before_it_is_made(size, kind):
     """The same pixels as torchvision, which first makes an image of up to 768,000 x 256."""

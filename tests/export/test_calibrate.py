@@ -13,7 +13,7 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.engines.rangecoder import RangeCoder, Tables
-from splitwatt.export.calibrate.calibrate import refit
+from splitwatt.export.calibrate import refit
 from tests.conftest import splitwatt
 
 MODEL = "entropic_student_ic@5.12"
@@ -44,7 +44,6 @@ def test_held_out_images_take_fewer_bytes(made):
     _, figures = made
     assert figures["images"] == 12 and figures["held_out"] == 2
     assert 1 < figures["saved_percent"] < 80
-    assert figures["saved_percent_low"] <= figures["saved_percent"] <= figures["saved_percent_high"]
     saved = 100 * (1 - figures["after_bytes"] / figures["before_bytes"])
     assert saved == pytest.approx(figures["saved_percent"])
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from splitwatt.device_configs.errors import CheckpointError
 from splitwatt.export.networks.bottlenecks import Factorized, MeanScale
-from splitwatt.export.networks.image_codecs.by_name import neural
+from splitwatt.export.networks.image_codecs import compressor as neural
 from splitwatt.export.spec import LoadedFile
 from splitwatt.export.weights.checkpoints import fill, read
 from splitwatt.export.weights.random_weights import seeded
@@ -144,7 +144,7 @@ def test_the_largest_values_that_are_taken_make_tables_within_a_second(tmp_path)
     start = time.process_time()
     bottleneck = _student()
     bottleneck.load(loaded.state, loaded)
-    assert bottleneck.coding().tables[0].count == 24
+    assert bottleneck.codec.coding().tables[0].count == 24
     assert time.process_time() - start < 10
 
 

@@ -14,7 +14,9 @@ from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.engines.tensorrt.building import build
 from splitwatt.engines.tensorrt.shapes import profile_of
 from splitwatt.engines.verify.verify import compare_task
-from splitwatt.export.compat import check_model, fit_to, load_table, tables_of
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.fit import fit_to, tables_of
+from splitwatt.export.compat.tables import load_table
 from tests.conftest import CUT_BUNDLES, splitwatt
 
 EVERY = [(target, name) for target, models in CUT_BUNDLES.items() for name, _ in models]

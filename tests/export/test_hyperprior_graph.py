@@ -17,9 +17,9 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.codecs.hyperprior import PART
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline, read_sizes
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline
 from splitwatt.engines.verify.samples import write_manifest
-from splitwatt.export.graphs.hyperprior import Parameters
+from splitwatt.export.graphs.codecs import Parameters
 from splitwatt.export.spec import Part
 from splitwatt.export.tracing.parity import Difference
 from tests.conftest import splitwatt
@@ -84,14 +84,14 @@ def test_another_machines_floating_point_is_told_or_moves_no_latent(bundles, tmp
     bundle = Bundle.open(str(path))
     with BoardPipeline(bundle) as board, ServerPipeline(bundle) as server:
         request = board.run(decode_image(bundle.samples()[0].photo))
-        due = server.decode(request.payload, read_sizes(request.sizes))["latent"]
+        due = server.decode(request.payload, request.sizes)["latent"]
     assert np.abs(due).max() > 1
     told = []
     for off in (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2):
         other = _of_another_machine(path, tmp_path / str(off), off)
         with ServerPipeline(other) as server:
             try:
-                latent = server.decode(request.payload, read_sizes(request.sizes))["latent"]
+                latent = server.decode(request.payload, request.sizes)["latent"]
             except DesyncError as error:
                 assert "computed different table indexes" in str(error)
                 told.append(off)

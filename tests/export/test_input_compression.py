@@ -17,17 +17,15 @@ from splitwatt.engines.codecs.hyperprior import unframe
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.export import zoo
-from splitwatt.export.networks.image_codecs import input_compression
-from splitwatt.export.networks.image_codecs.by_name import neural
-from splitwatt.export.networks.image_codecs.input_compression import FileCompressor
+from splitwatt.export.networks.image_codecs import FileCompressor, InputCompression
+from splitwatt.export.networks.image_codecs import compressor as neural
 from splitwatt.export.request import prepare
 from splitwatt.export.spec import LoadedFile
-from splitwatt.export.tracing.cost import parameters
 from splitwatt.export.tracing.onnx_export import to_onnx
 from splitwatt.export.tracing.photos import photos
-from splitwatt.export.weights import compressai_files
+from splitwatt.export.tracing.pieces import parameters
 from splitwatt.export.weights.files import advice
-from splitwatt.export.zoo.offloading import SYSTEMS as WHOLE
+from splitwatt.export.zoo.whole import SYSTEMS
 from splitwatt.profiler.config.bundles import find_folder
 from tests.conftest import splitwatt
 
@@ -104,10 +102,16 @@ def test_every_row_of_the_list_is_found_by_its_name_and_rates():
 
 
 def test_files_are_those_that_the_packages_name():
-    for name, files in compressai_files.FILES.items():
+    for name in ("bmshj2018_factorized", "mbt2018_mean", "cheng2020_anchor"):
+        system = zoo.systems()[f"{name}+resnet50"]
         theirs = model_urls[name.replace("_", "-")]["mse"]
-        assert {q: compressai_files.PAGE + file for q, file in files.items()} == theirs
-    for system in WHOLE:
+        for rate in system.rates:
+            codec, _ = system.checkpoints(rate)
+            assert (codec.url, codec.paths) == (
+                theirs[int(rate)],
+                (theirs[int(rate)].split("/")[-1],),
+            )
+    for system in (row for row in SYSTEMS if row.family == "whole"):
         (checkpoint,) = system.checkpoints(None)
         if "s3" in system.name:  # timm's
             continue
@@ -118,7 +122,7 @@ def test_files_are_those_that_the_packages_name():
             assert "torchdistill/releases/download/v0.2.8/pascal_voc2012-deeplab" in checkpoint.url
             assert checkpoint.url.endswith("/" + checkpoint.paths[0])
             assert [url.rsplit("/", 1)[1] for url in theirs] == [checkpoint.paths[1]]
-            assert advice(checkpoint, system.name, None).put == checkpoint.paths[0]
+            assert advice(checkpoint, system.name, None)["put"] == checkpoint.paths[0]
         else:
             assert checkpoint.url in theirs
 
@@ -134,9 +138,7 @@ def test_the_order_is_sc2benchs_resize_crop_codec_normalise():
         "image": torch.from_numpy(photo.tensor),
         "valid_size": torch.tensor(photo.valid_size),
     }
-    network = input_compression.InputCompression(
-        compressor, zoo.systems()["mobilenet_v3_large"], system.preprocess
-    )
+    network = InputCompression(compressor, zoo.systems()["mobilenet_v3_large"], system.preprocess)
     (part,) = network.parts()
     assert part.placement == "server" and part.name == "model"
     prepared = part.module.prepare(compressor.coded(tensors, tensors)["image"])
@@ -160,7 +162,7 @@ def test_a_detectors_padding_is_zero_behind_the_normalisation():
         assert system.preprocess.pad_multiple == multiple
         photo = photos(system.preprocess, ["raccoon"])[0]
         inner = zoo.systems()["fasterrcnn_mobilenet_v3_large_320_fpn"]
-        from splitwatt.export.graphs.input_compression import Normalised
+        from splitwatt.export.graphs.codecs import Normalised
 
         whole = Normalised(torch.nn.Identity(), inner.preprocess, multiple == 64, False)
         assert whole.needs_size
@@ -237,7 +239,7 @@ def test_strings_are_compressais_own_byte_for_byte(coded):
         with torch.no_grad():
             theirs = compressor.model.compress(image)["strings"]
         raw = {key: tensor.numpy() for key, tensor in made[name, "raw"].items()}
-        coders = [RangeCoder(tables, "compressai") for tables in compressor.coding().tables]
+        coders = [RangeCoder(tables, "compressai") for tables in compressor.codec.coding().tables]
         if len(coders) == 1:
             assert [coders[0].encode(raw["latent"])] == theirs
             continue
@@ -255,8 +257,8 @@ def test_a_codecs_checkpoint_is_compressais_and_another_is_refused():
     state = source.model.state_dict()
     target = neural("mbt2018_mean", "2")
     target.load({"codec": LoadedFile("quality2.pth.tar", state)})
-    tables = [t.id for t in target.coding().tables]
-    assert tables == [t.id for t in source.coding().tables]
+    tables = [t.id for t in target.codec.coding().tables]
+    assert tables == [t.id for t in source.codec.coding().tables]
     with pytest.raises(CheckpointError, match="does not fit"):
         neural("mbt2018_mean", "6").load({"codec": LoadedFile("quality1.pth.tar", state)})
     with pytest.raises(CheckpointError, match="does not fit"):
@@ -286,7 +288,7 @@ def test_a_context_models_string_is_compressais_own(name, tmp_path):
         theirs = compressor.model.compress(image)
         picture = compressor.model.decompress(**theirs)["x_hat"]
     entries = []
-    for index, tables in enumerate(compressor.coding().tables):
+    for index, tables in enumerate(compressor.codec.coding().tables):
         files.append(str(tmp_path / f"tables.{index}.npz"))
         tables.save(files[-1])
         entries.append(TablesFile(files[-1], "0" * 64, tables.id))

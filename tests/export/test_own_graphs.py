@@ -19,7 +19,8 @@ from splitwatt.engines.pipeline.pipeline import BoardPipeline
 from splitwatt.engines.pipeline.preprocess import preprocess
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.engines.verify.verify import verify
-from splitwatt.export.own_graphs import fit_tables, read_preprocess
+from splitwatt.export.calibrate import fit_tables
+from splitwatt.export.own_graphs import read_preprocess
 from tests.conftest import splitwatt
 
 PREPROCESS = {

@@ -8,7 +8,7 @@ import pytest
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import open_board
-from splitwatt.export.packing import pack_board
+from splitwatt.export.replacing import pack_board
 from tests.conftest import splitwatt
 
 pytestmark = pytest.mark.long

@@ -12,18 +12,18 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from splitwatt.device_configs.errors import BundleError, ExportError, UsageError
-from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.bundle.arrays import load_arrays
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Manifest
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline
 from splitwatt.engines.verify.verify import verify
-from splitwatt.export.compat import check_model, load_table
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.tables import load_table
 from splitwatt.export.precision.error import lines_of
 from splitwatt.export.precision.graph import _round_tf32, to_fp16, to_int8, to_tf32
 from splitwatt.export.precision.int8_images import calibration_images
-from splitwatt.export.precision.names import check_precision, join_name, split_name
+from splitwatt.export.request import prepare, split_name
 from splitwatt.export.tracing.pieces import open_session
 from splitwatt.profiler.config.bundles import find_folder
 from tests.conftest import IN_A_PRECISION, PRECISION_MODEL, splitwatt
@@ -169,7 +169,8 @@ def test_names():
     assert split_name("ladon_r50@0.32-fp16", None) == ("ladon_r50@0.32", "fp16")
     assert split_name("ladon_r50", "int8") == ("ladon_r50", "int8")
     assert split_name("ladon_r50", None) == ("ladon_r50", "fp32")
-    assert join_name("x@1", "fp32") == "x@1" and join_name("x@1", "fp16") == "x@1-fp16"
+    for name in ("ladon_r50@0.32", "ladon_r50@0.32-fp16"):
+        assert prepare(name, "nano", None, "random", "b").name == name
     with pytest.raises(UsageError, match="is in fp16, not int8"):
         split_name("x-fp16", "int8")
     with pytest.raises(UsageError, match="did you mean fp16"):
@@ -179,7 +180,7 @@ def test_names():
 @pytest.mark.parametrize(("target", "precision"), [("nano", "int8"), ("cpu", "fp16")])
 def test_a_precision_without_a_fast_path_is_refused(target, precision):
     with pytest.raises(UsageError, match=f"{target} has no fast path for {precision}.*fp32"):
-        check_precision(precision, load_target(target))
+        prepare("mobilenet_v3_large", target, None, "random", "b", precision=precision)
     result = splitwatt("export", "--model", f"mobilenet_v2-{precision}", "--target", target,
                        "--weights", "random", check=False)  # fmt: skip
     assert result.returncode == 2 and result.stderr.count("\n") == 1

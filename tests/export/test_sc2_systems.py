@@ -64,7 +64,7 @@ class Deployed:
 
     def __init__(self, network, folder):
         self.parts = {part.name: part for part in network.parts()}
-        coding = network.coding()
+        coding = network.codec.coding()
         paths, files = [], []
         for index, tables in enumerate(coding.tables):
             paths.append(str(folder / f"{index}.npz"))

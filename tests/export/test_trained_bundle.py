@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline, read_sizes
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline
 from splitwatt.engines.pipeline.preprocess import preprocess
 from splitwatt.engines.rangecoder import RangeCoder, Tables
 from splitwatt.export.networks.backbones import make_timm
@@ -78,7 +78,7 @@ def check_bundle(bundle, model, index):
             # CompressAI's own bytes of the model's latent, and the bundle's symbols of the photograph.
             assert coder.encode(latent.numpy())[0] == string
             request = board.run(photograph)
-            received = server.decode(request.payload, read_sizes(request.sizes))["latent"]
+            received = server.decode(request.payload, request.sizes)["latent"]
             tie = (latent - entropy._get_medians().reshape(1, -1, 1, 1)).frac().abs() - 0.5
             certain = tie.abs().numpy() > LATENT
             assert certain.mean() > 0.99

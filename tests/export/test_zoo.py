@@ -122,7 +122,7 @@ def test_torchvision_agrees_with_the_local_models_files():
 
 def test_listing_the_zoo_does_not_load_pytorch():
     code = (
-        "import sys; from splitwatt.export.cli import VERBS; VERBS['models']([]); "
-        "VERBS['weights'](['ladon_r50@0.32']); assert 'torch' not in sys.modules"
+        "import sys; from splitwatt.export import cli; cli.models([]); "
+        "cli.weights(['ladon_r50@0.32']); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.PIPE)

@@ -5,8 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
-from splitwatt.profiler.records.blocks import Carried
-from splitwatt.profiler.records.deployed import Chosen
+from splitwatt.profiler.records.blocks import Carried, Chosen
 from tests.conftest import ROOT
 from tests.reports.accuracy_file import accuracy
 

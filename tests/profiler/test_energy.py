@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scipy.integrate import simpson
 
-from splitwatt.energy.sources.generated import joules as generated_joules
 from splitwatt.profiler.analyse.energy import energy_of
 from splitwatt.profiler.records.run import read_run
 from tests.board.tiny import tiny_bundle
+from tests.energy.generated_load import joules as generated_joules
 from tests.energy.trees import build
 from tests.profiler.conftest import command
 

@@ -22,7 +22,6 @@ from splitwatt.engines.labels import labels
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.profiler.check import accuracy
-from splitwatt.profiler.check.raw import Raw
 from splitwatt.profiler.evaluate.data_sets.data_set import Classes, DataSet, Item
 from splitwatt.profiler.evaluate.data_sets.open import open_data_set
 from splitwatt.profiler.evaluate.document import add_results
@@ -380,7 +379,7 @@ def test_a_part_replaces_no_whole_and_another_backend_nothing(tiny, tmp_path):
 
 def audited(folder):
     """Whether each check of `splitwatt check` on accuracy is met."""
-    return [one.met for one in accuracy.checks(Raw(str(folder), {}, {}, []))]
+    return [one.met for one in accuracy.checks(str(folder))]
 
 
 @pytest.fixture(scope="module")

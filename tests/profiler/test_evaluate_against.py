@@ -15,7 +15,6 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.profiler.check import accuracy
-from splitwatt.profiler.check.raw import Raw
 from tests.conftest import splitwatt
 from tests.profiler.conftest import command
 
@@ -44,7 +43,7 @@ def edited(bundle, folder, change):
 
 def audited(folder):
     """Whether each check of `splitwatt check` on what was evaluated is met."""
-    return [one.met for one in accuracy.checks(Raw(str(folder), {}, {}, []))]
+    return [one.met for one in accuracy.checks(str(folder))]
 
 
 @pytest.fixture(scope="module")

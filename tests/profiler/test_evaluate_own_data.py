@@ -15,7 +15,6 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.labels import labels
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.profiler.check import accuracy
-from splitwatt.profiler.check.raw import Raw
 from splitwatt.profiler.evaluate.data_sets.data_set import Classes
 from splitwatt.profiler.evaluate.data_sets.masks import read_mask
 from splitwatt.profiler.evaluate.data_sets.open import open_data_set
@@ -40,7 +39,7 @@ def with_labels(bundle, folder, task, names):
 
 
 def audited(folder):
-    return [one.met for one in accuracy.checks(Raw(str(folder), {}, {}, []))]
+    return [one.met for one in accuracy.checks(str(folder))]
 
 
 def test_folders_named_by_the_bundles_classes_in_any_order(bundles, photographs, tmp_path):

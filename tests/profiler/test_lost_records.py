@@ -105,7 +105,7 @@ def test_a_block_that_lost_a_record_is_measured_again(powered, tmp_path, capfd, 
     (resume,) = read.document["resumed"]
     assert resume["repeated"] == {"LC1.cpu.0": f"{what} is missing"}
     unmet = {one.name for one in audit(str(run)) if one.met is False}
-    assert unmet == ({"the run can be read by reports"} if read.damaged else set())
+    assert unmet == ({"every line can be read"} if read.damaged else set())
     after = (run / "samples.jsonl").read_bytes()
     resume_run(str(run), options)  # nothing is left to do
     assert (run / "samples.jsonl").read_bytes() == after

@@ -27,7 +27,7 @@ def rows(records):
 
 
 def test_records_are_those_that_the_old_version_read(run):
-    assert run.finished and run.damaged == () and not run.same_machine
+    assert run.finished and run.damaged == [] and not run.same_machine
     for name in ("memory", "starts", "throughput", "windows", "clock"):
         assert rows(getattr(run, name)) == EXPECTED[name], name
     assert rows(run.rates) == EXPECTED["links"]
@@ -65,7 +65,7 @@ def test_every_check_of_an_old_run_is_met():
 def test_the_example_of_forty_rows_is_read_and_met():
     path = ROOT / "examples" / "table3-cpu" / "run"
     run = read_run(str(path))
-    assert len(run.config.configurations) == 40 and run.damaged == ()
+    assert len(run.config.configurations) == 40 and run.damaged == []
     assert [one for one in audit(str(path)) if one.met is False] == []
 
 

@@ -238,7 +238,7 @@ def test_a_killed_block_is_started_again(tiny, tmp_path, config):
     assert process.returncode == 0, err
     assert "ended by SIGKILL" in err
     read = check_whole(run, 100)
-    assert all(s.ok for s in read.samples) and read.damaged == ()
+    assert all(s.ok for s in read.samples) and read.damaged == []
 
 
 def test_a_block_that_never_survives_fails_and_the_run_goes_on(tiny, tmp_path, config):

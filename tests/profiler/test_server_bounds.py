@@ -21,7 +21,7 @@ from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.protocol import REQUEST_JSON_BYTES
 from splitwatt.profiler.server.lan import make_credentials
 from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES
-from splitwatt.profiler.server.web.clock import MOST_BYTES
+from splitwatt.profiler.server.web.routes import MOST_BYTES
 from tests.conftest import COMMAND
 from tests.profiler.conftest import RunningServer
 

@@ -103,7 +103,7 @@ def counter(about, name):
 
 def test_the_boards_client_talks_to_triton(triton, requests):  # noqa: F811
     with Client(Endpoint(triton["url"])) as client:
-        assert client.ready() and client.metadata()["name"] == "triton"
+        assert client.metadata()["name"] == "triton"
         client.load(MODEL)
         for payload, sizes, expected in requests[:3]:
             reply = client.infer(MODEL, payload, sizes)

@@ -379,7 +379,7 @@ def test_what_nobody_waits_for_gives_up_its_place():
 def test_what_a_forced_stop_cuts_off_is_told(tiny, requests):
     async def main():
         gate, sent = threading.Event(), []
-        runner = Runner(Models(str(tiny / "cpu"), "cpu", 1, None))
+        runner = Runner(Models(str(tiny / "cpu"), "cpu", 1))
         app = Server(runner)
         running = runner.work.submit(gate.wait)
         payload, sizes, _ = requests[0]

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from splitwatt.device_configs.errors import ConfigError
-from splitwatt.energy.sources.generated import joules as generated_joules
 from splitwatt.engines.photos import default_photos
 from splitwatt.profiler.analyse.energy import energy_of, server_energy_of, stage_energy_of
 from splitwatt.profiler.config.config import from_document, load_config
@@ -27,6 +26,7 @@ from splitwatt.profiler.links.link import framed_bytes, seconds
 from splitwatt.profiler.records.blocks import StageBlock
 from splitwatt.profiler.records.run import read_run
 from tests.conftest import COMMAND, ROOT
+from tests.energy.generated_load import joules as generated_joules
 from tests.profiler import oracles
 from tests.profiler.test_links import needs_kernel
 
@@ -312,7 +312,7 @@ def test_a_server_without_a_sensor_says_why(tiny, tmp_path):
          "--energy", "--sysfs", str(tmp_path / "sys")],
         cwd=ROOT, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert result.returncode == 1 and "no power sensor of this machine" in result.stderr
+    assert result.returncode == 1 and "no power sensor of " in result.stderr
     assert "rapl: there is no" in result.stderr and "Traceback" not in result.stderr
 
 

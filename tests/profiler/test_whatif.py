@@ -257,7 +257,6 @@ def test_the_command_prints_a_table_and_break_evens(run):
         (["--pair", "LC1,LC9"], "did you mean LC1"),
         (["--server-speed", "0"], "must be from 0.001"),
         (["--server-speed", "fast"], "must be from 0.001 to 1000000, not 'fast'"),
-        (["--backend", "cup"], "unknown backend 'cup'; did you mean cpu?"),
     ],
 )
 def test_wrong_flags_are_told_in_a_sentence(run, wrong, sentence):

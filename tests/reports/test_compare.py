@@ -8,7 +8,6 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from scipy import stats
 
 from splitwatt.device_configs.cli import guarded
@@ -126,7 +125,7 @@ def test_two_backends_of_one_run(runs, capsys, tmp_path):
     rows = pd.read_csv(tmp_path / "compare.csv")
     energy = rows[rows.metric == "Energy"]
     assert len(energy) == len(ROWS) and energy.change_percent.notna().all()
-    for name in ("compare.md", "compare.json", "compare.png", "compare.pdf", "compare.svg"):
+    for name in ("compare.md", "compare.json"):
         assert (tmp_path / name).stat().st_size > 1000
     check_package(tmp_path / "compare.datapackage.json", ["compare"])
 
@@ -175,7 +174,7 @@ def test_the_papers_figures_are_printed_next_to_ours_with_the_ratio(runs, capsys
     quantities = {row["quantity"] for row in rows}
     assert {"Mean data size", "Encoder size", "Parameters"} <= quantities
     assert any("saved" in quantity for quantity in quantities)
-    assert (tmp_path / "against.pdf").read_bytes().startswith(b"%PDF")
+    assert "| Peak memory |" in (tmp_path / "against.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -309,18 +308,6 @@ def test_links_that_differ_in_their_source_alone_are_compared(capsys, tmp_path):
     rows = [r for r in document["table"]["rows"] if r["metric"] == "End-to-end latency"]
     assert [row["link"] for row in rows] == ["100 kbit/s"]
     assert rows[0]["change_percent"]["value"] is not None
-
-
-@pytest.mark.parametrize("venue, wide", [("neurips", 1650), ("ieee", 2142)])
-def test_its_figure_is_as_wide_as_the_papers_page(runs, capsys, tmp_path, venue, wide):
-    nano = runs["nano"]
-    sides = f"{nano}:cpu", f"{nano}:tensorrt"
-    for arguments in (sides, (nano, "--against", "published")):
-        code, _, _ = run(capsys, *arguments, "--out", tmp_path, "--for", venue)
-        assert code == 0
-    for name in ("compare", "against"):
-        with Image.open(tmp_path / f"{name}.png") as picture:
-            assert abs(picture.width - wide) <= 1
 
 
 def test_accuracies_of_two_backends_are_not_mixed(tmp_path):

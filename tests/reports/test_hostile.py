@@ -178,7 +178,7 @@ def test_every_verb_that_prints_a_runs_texts(text, tmp_path):
         ["whatif", run],
         ["report", run, "--out", tmp_path / "report"],
         ["compare", run, other, "--out", tmp_path / "compare"],
-        ["energy", "integrate", trace, "--windows", run / "windows.jsonl"],
+        ["energy", "integrate", trace],
     ):
         done = splitwatt(*arguments, check=False)
         printed = done.stdout + done.stderr

@@ -76,13 +76,13 @@ def test_never_is_not_always(tmp_path):
     """A split configuration with a board as fast as the local one's wins over every board speed."""
     from splitwatt.reports.load.model import series_of
     from splitwatt.reports.load.runs import load_runs
-    from splitwatt.reports.metrics.turning import turns
+    from splitwatt.reports.tables.breakeven import turns
     from tests.reports.synthetic import make_config, write_run
 
     run = write_run(tmp_path / "run", make_config(["LC1", "LC20", "SC1", "Ours5"], inferences=7))
     _, samples = raw(run)
     seen = set()
-    for turn in turns(series_of(load_runs([run]).runs)[0]):
+    for turn in turns(series_of(load_runs([run])[0])[0]):
         for axis, value in (("board", turn.board), ("server", turn.server)):
             if value.word is None:
                 assert value.value
@@ -352,7 +352,7 @@ def test_break_evens_and_their_intervals_are_those_of_whatif(two_boards):
     from splitwatt.profiler.analyse.rates import cases
     from splitwatt.profiler.records.run import read_run
 
-    found = {case.config: case for case in cases(read_run(str(two_boards.runs[0])), "payload")}
+    found = {case.config: case for case in cases(read_run(str(two_boards.runs[0])))}
     rows = pd.read_csv(two_boards.folder / "breakeven.csv")
     seen = 0
     for _, row in rows[rows.board == "cpu"].iterrows():
@@ -411,7 +411,6 @@ for (const chart of d.querySelectorAll("svg")) {
     if (!mark.closest(".grid, .cursor, .leader, .key, [data-tip]")) wrong.push("no tip: " + mark.outerHTML);
   for (const mark of chart.querySelectorAll("[data-tip]"))
     if (!mark.querySelector("title")) wrong.push("no title: " + mark.dataset.tip);
-  if (!chart.parentElement.querySelector("[data-csv]")) wrong.push("no CSV: " + chart.parentElement.id);
 }
 for (const table of d.querySelectorAll("#tables table"))
   if (!table.caption || !table.closest("details").querySelector("[data-csv]")) wrong.push("bare: " + table.dataset.name);
@@ -457,32 +456,18 @@ def own_config(tmp_path_factory):
     return folder / "r" / "report.html"
 
 
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory):
-    """A page of a camera's frames, with the samples and the lines of its timeline."""
-    from splitwatt.reports.write.write import make_report
-    from tests.reports.test_timeline import deploy
-
-    folder = tmp_path_factory.mktemp("deployed")
-    run, samples, rows = deploy(folder / "run")
-    make_report([run], folder / "r")
-    return folder / "r" / "report.html", samples, rows
-
-
 @pytest.mark.parametrize(
     ("whose", "state", "charts"),
     [
         ("page", "series=0&config=SC1&rate=37.5&open=all", 3),
         ("page", "series=2&hide=SC&shows=payload_kib", 3),
         ("own_config", "rate=100&open=all", 4),
-        ("deployed", "open=all", 3),
     ],
 )
 def test_no_text_of_a_chart_covers_another_and_all_can_be_read(
     whose, state, charts, request, tmp_path
 ):
     page = request.getfixturevalue(whose)
-    page = page[0] if whose == "deployed" else page
     themes = [f"theme={theme}&{state}" for theme in ("light", "dark")]
     seen = json.loads(framed(page, tmp_path, LOOK, *themes, widths=(1400, 420)))
     assert [one["wrong"] for one in seen] == [[]] * 4
@@ -533,67 +518,10 @@ document.title = await blob.text();
 """
 
 
-def test_a_figure_is_saved_as_csv(two_boards, page, tmp_path):
-    text = framed(page, tmp_path, SAVE % "bars", "series=1&rate=37.5")
-    saved = pd.read_csv(StringIO(text)).set_index("configuration")
-    _, samples = samples_of(two_boards.runs[1], "cpu")
-    own = samples[samples.id == "Ours1"]
-    up = own.apply(lambda s: uplink(s, {"bytes": "payload", "rate_kbit_s": 37.5}), axis=1)
-    row = saved.loc["Ours 1"]
-    assert row.total_s == pytest.approx((own.total_s + up).median(), abs=2e-6)
-    assert row.board_s + row.transfer_s + row.server_s == pytest.approx(row.total_s)
-
-
 def test_a_saved_text_is_no_formula(two_boards, page, tmp_path):
     script = "document.getElementById('f0').contentDocument.querySelector('#table-summary td').textContent = '=1+1';"
     text = framed(page, tmp_path, script + SAVE % "table-summary")
     assert text.splitlines()[1].startswith("'=1+1,")
-
-
-POINT = """
-const d = document.getElementById("f0").contentDocument, chart = d.querySelector("#timeline-chart svg");
-const dot = chart.querySelectorAll("[data-frame]")[9].getBoundingClientRect();
-chart.dispatchEvent(new PointerEvent("pointermove", { clientX: dot.right, clientY: 9, bubbles: true }));
-document.title = d.getElementById("timeline-note").textContent;
-"""
-
-
-def test_the_timeline_of_a_deployed_run_shows_its_frames(deployed, tmp_path):
-    page, samples, rows = deployed
-    text = dom(page)
-    (run,) = data(text)["timelines"]
-    start = rows[0]["captured_monotonic_s"]
-    names = [entry["label"].replace(" ", "") for entry in run["entries"]]
-    assert len(run["frames"]) == len(rows) == run["count"] == text.count("data-frame=")
-    for frame, row, sample in zip(run["frames"], rows, samples, strict=True):
-        at, latency, answered, entry, chosen, rate, dropped = frame
-        assert at == pytest.approx(row["captured_monotonic_s"] - start, abs=1e-4)
-        assert latency == pytest.approx(row["latency_s"], rel=1e-3)
-        assert answered == (sample["status"] == "ok") and dropped == row["dropped"]
-        assert (names[entry], names[chosen]) == (row["config"], row["chosen"])
-        assert rate == (
-            None if row["rate_kbit_s"] is None else pytest.approx(row["rate_kbit_s"], rel=1e-3)
-        )
-    assert run["deadline_s"] == 0.5 and "the deadline: 0.5 s" in text
-    note = framed(page, tmp_path, POINT)
-    row = rows[9]
-    assert significant(row["captured_monotonic_s"] - start) + " s: " in note
-    assert significant(float(f"{row['latency_s']:.4g}")) + " s" in note and "kbit/s" in note
-    hidden = dom(page, "hide=LC")
-    assert hidden.count("data-frame=") == sum(row["config"] != "LC1" for row in rows)
-
-
-def test_a_long_timeline_is_thinned_and_keeps_its_slowest_frame(tmp_path):
-    from splitwatt.reports.load.model import series_of
-    from splitwatt.reports.load.runs import load_runs
-    from splitwatt.reports.write.page.traces import MOST_FRAMES, frames
-    from tests.reports.test_timeline import deploy
-
-    run, _, rows = deploy(tmp_path / "run", fps=30.0, frames=2 * MOST_FRAMES)
-    (shown,) = frames(series_of(load_runs([run]).runs))
-    assert shown["count"] == len(rows) > MOST_FRAMES + 2 >= len(shown["frames"])
-    slowest = max(row["latency_s"] for row in rows)
-    assert max(frame[1] for frame in shown["frames"]) == pytest.approx(slowest, rel=1e-3)
 
 
 # Machado, Oliveira and Fernandes 2009, severity 1: protanopia, deuteranopia, tritanopia.

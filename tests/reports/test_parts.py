@@ -9,12 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy import stats as scipy_stats
 
-from splitwatt.reports.figures import dots, style, tradeoff
-from splitwatt.reports.figures.bars import bars
+from splitwatt.reports.figures import style, tradeoff
+from splitwatt.reports.figures.bars import _MARKERS, bars
 from splitwatt.reports.figures.categories import Categories, Panel, Place
-from splitwatt.reports.figures.forest import Forest, forest
-from splitwatt.reports.load.values import SOURCES, Value, exact, missing, ordered
-from splitwatt.reports.load.words import by_source, ranges
+from splitwatt.reports.load.values import SOURCES, Value, by_source, exact, missing, ordered, ranges
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.tradeoffs import Curve, Point
 from splitwatt.reports.papers.printed_names import printed_name
@@ -105,7 +103,7 @@ def test_no_two_of_25_curves_look_the_same():
         looks = tradeoff._looks([Curve(name, name, (), False, False) for name in names], [])
     assert len({(look.colour, look.marker, look.line) for look in looks}) == 25
     assert [look.colour for look in looks[:9]] == [colour for colour, _ in style.LOOKS]
-    assert len(set(dots._MARKERS)) == 18
+    assert len(set(_MARKERS)) == 18
 
 
 def test_a_system_looks_the_same_in_every_figure_of_a_report():
@@ -191,19 +189,3 @@ def test_no_curve_runs_through_a_legend():
                 box = figure.legends[0].get_window_extent()
                 assert not any(box.overlaps(axis.get_window_extent()) for axis in figure.axes)
                 assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
-
-
-def test_panels_of_changes_stay_apart_and_in_the_figure():
-    value = Value(1.2, ("measured",), 1.1, 1.3, 9)
-    rows = [(f"Ours {i}, nano, cpu", value, None) for i in range(9)]
-    long = [(f"Latency at 100 kbit/s, against LC {i}", value, None) for i in range(9)]
-    titles = ("End-to-end latency, LoRa 37.5 kbit/s", "Peak memory", "Local", "Server", "Savings")
-    panels = [Forest(title, long if title == "Savings" else rows) for title in titles]
-    for name in ("neurips", "wacv"):
-        with style.paper_style(venues()[name]):
-            figure = forest(panels, "Ours / the paper's", 1)
-            figure.draw_without_rendering()
-            boxes = [axis.get_tightbbox() for axis in figure.axes if axis.get_visible()]
-        assert all(box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for box in boxes)
-        for i, box in enumerate(boxes):
-            assert not any(box.overlaps(other) for other in boxes[i + 1 :])

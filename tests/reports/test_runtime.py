@@ -5,9 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from splitwatt.profiler.records.blocks import Start, Throughput
+from splitwatt.profiler.records.blocks import LinkRate, Start, Throughput
 from splitwatt.profiler.records.fields import parse
-from splitwatt.profiler.records.network import LinkRate
 from splitwatt.reports.write.write import make_report
 from tests.conftest import splitwatt
 from tests.reports.synthetic import make_config, write_run
@@ -109,7 +108,7 @@ def test_throttling_an_unsteady_warm_up_and_an_odd_link_are_reported(tmp_path):
     assert list(rows.throttled) == [3, 0]
     assert pd.isna(rows.unsteady["LC 1"]) and rows.unsteady["Ours 1"] == 1
     assert "The board throttled in samples of LC 1." in report.table("latency").notes
-    (figure,) = (drawing for drawing, _ in report.figures if drawing.name == "latency_100_kbit_s")
+    (figure,) = (drawing for drawing in report.figures if drawing.name == "latency_100_kbit_s")
     assert "throttled in samples of LC 1." in figure.caption
     assert "blocks of Ours 1." in figure.caption
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from splitwatt.profiler.records.run import read_run
 from splitwatt.reports.load.model import series_of
-from splitwatt.reports.metrics.timeline import energy_so_far, timelines
+from splitwatt.reports.tables.timeline import energy_so_far, timelines
 from splitwatt.reports.write.write import make_report
 from tests.reports.power import rail
 from tests.reports.synthetic import make_config, write_run
@@ -93,7 +93,7 @@ def test_the_table_counts_what_the_lines_say(made):
 
 def test_the_figure_has_a_caption_and_is_a_page_wide(made):
     folder, report, _, _ = made
-    drawing = next(drawing for drawing, _ in report.figures if drawing.name == "timeline")
+    drawing = next(drawing for drawing in report.figures if drawing.name == "timeline")
     assert "the deadline, 0.5 s" in drawing.under and "Sources: measured." in drawing.under
     text = (folder / "report.md").read_text()
     assert "## Frames of deployed runs" in text and "](timeline.png)" in text
@@ -144,7 +144,7 @@ def test_joules_of_a_run_of_one_configuration_are_in_the_table_and_the_figure(tm
     report = make_report([run], tmp_path / "report")
     row = report.table("timeline").rows[0]
     assert row["energy_j"].value == pytest.approx(4 * (end - begin) / len(kept), rel=2e-3)
-    drawing = next(drawing for drawing, _ in report.figures if drawing.name == "timeline")
+    drawing = next(drawing for drawing in report.figures if drawing.name == "timeline")
     assert "joules of the board" in drawing.caption
 
 
@@ -152,4 +152,4 @@ def test_a_profile_has_no_timeline(tmp_path):
     run = write_run(tmp_path / "run", make_config(["LC1"], inferences=6))
     report = make_report([run], tmp_path / "report")
     assert not report.table("timeline").rows
-    assert "timeline" not in {drawing.name for drawing, _ in report.figures}
+    assert "timeline" not in {drawing.name for drawing in report.figures}

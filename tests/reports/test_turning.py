@@ -9,7 +9,7 @@ import pytest
 from splitwatt.profiler.analyse.rates import cases
 from splitwatt.profiler.records.run import read_run
 from splitwatt.reports.load.model import series_of
-from splitwatt.reports.metrics.turning import BOARD_SPEEDS, RATES_KBIT_S, fastest_map
+from splitwatt.reports.tables.breakeven import BOARD_SPEEDS, RATES_KBIT_S, fastest_map
 from splitwatt.reports.write.headlines import headlines
 from splitwatt.reports.write.write import make_report
 from tests.profiler.conftest import command
@@ -81,7 +81,7 @@ def test_the_map_is_the_fastest_configuration_at_every_point(made):
             assert found.latency_s[i, j] == pytest.approx(medians[best])
             winners.add(best[:2])
     assert winners == {"LC", "Ou"}  # else the map compares nothing
-    drawing = next(drawing for drawing, _ in report.figures if drawing.name == "turning")
+    drawing = next(drawing for drawing in report.figures if drawing.name == "turning")
     assert all((folder / file).stat().st_size > 5000 for file in drawing.files)
     assert "Estimated" in drawing.caption
 
@@ -107,7 +107,7 @@ def test_samples_over_a_shaped_link_turn_nowhere(tmp_path):
     run = write_run(tmp_path / "run", config._replace(links=(shaped,)))
     report = make_report([run], tmp_path / "report")
     assert not report.table("turning").rows
-    assert "turning" not in {drawing.name for drawing, _ in report.figures}
+    assert "turning" not in {drawing.name for drawing in report.figures}
     assert not any("on boards slower than" in line.text for line in report.headlines)
 
 

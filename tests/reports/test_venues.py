@@ -16,7 +16,7 @@ from splitwatt.reports.load.accuracy import read_accuracy
 from splitwatt.reports.load.model import series_of
 from splitwatt.reports.load.runs import load_runs
 from splitwatt.reports.papers.venues import venues
-from splitwatt.reports.tables.contents import tables
+from splitwatt.reports.tables.contents import all_tables
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.headlines import headlines
 from splitwatt.reports.write.latex import latex_files
@@ -31,11 +31,11 @@ EXAMPLE = ROOT / "examples" / "table3-cpu" / "run"
 
 
 def report_of(runs):
-    loaded = load_runs(runs)
-    series = series_of(loaded.runs)
-    found = read_accuracy(loaded.runs)
-    figures = [(drawing, drawing.files) for drawing in drawings(series, found)]
-    return Report(series, found, tables(series, found), figures, headlines(series), [])
+    read, _ = load_runs(runs)
+    series = series_of(read)
+    found = read_accuracy(read)
+    figures = drawings(series, found)
+    return Report(series, found, all_tables(series, found), figures, headlines(series), [])
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def texts_of(figure):
 @pytest.mark.parametrize("whose", ["example", "mine", "deployed", "own"])
 def test_no_label_covers_another_and_no_sentence_is_in_a_picture(reports, whose, name):
     venue = venues()[name]
-    for drawing, _ in reports[whose].figures:
+    for drawing in reports[whose].figures:
         with paper_style(venue):
             figure = drawing.draw()
             found = texts_of(figure)
@@ -164,7 +164,7 @@ def test_a_venues_widths_are_those_of_its_class(name, tmp_path):
 @pytest.mark.parametrize("name", venues())
 def test_every_table_fits_the_venues_text(reports, whose, name, tmp_path):
     report, venue = reports[whose], venues()[name]
-    own = report.figures[0][0]
+    own = report.figures[0]
     with paper_style(venue):
         save(own.draw(), tmp_path, own.name)
     shown = Report(**{**vars(report), "figures": report.figures[:1]})

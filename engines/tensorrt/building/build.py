@@ -1,9 +1,12 @@
 """Builds the engines of a bundle part by part, on the machine that runs them."""
 
 import glob
+import json
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional
+
+import psutil
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.targets import load_target
@@ -11,104 +14,65 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.tensorrt import records
 from splitwatt.engines.tensorrt.building.build_part import (
+    Options,
     import_runtime,
     place_on_cpu,
     workspace_mb,
 )
-from splitwatt.engines.tensorrt.building.running import run_child
-from splitwatt.engines.tensorrt.versions import (
-    RTX,
-    TENSORRT,
-    TITLES,
-    Machine,
-    check_target,
-    serves,
-)
+from splitwatt.engines.tensorrt.building.running import Tell, run_child
+from splitwatt.engines.tensorrt.versions import RTX, TITLES, Machine, check_target, serves
 
-Tell = Callable[[str], None]
 # The memory that building a small part takes besides its workspace: TensorRT, CUDA, the weights.
 _BASE_MB = 700
 
 
-class Built(NamedTuple):
-    """A part that was built, and the path of its record."""
-
-    part: str
-    record: str
-    seconds: float
-
-
 def build_bundle(
-    path: str,
-    tell: Tell,
-    runtime: str = TENSORRT,
-    placement: Optional[str] = None,
-    arguments: Sequence[str] = (),
-    workspace: Optional[int] = None,
+    path: str, tell: Tell, options: Options, placement: Optional[str] = None
 ) -> Dict[str, Any]:
     """Build the engines of a bundle; returns what `splitwatt build --json` prints.
 
     Args:
+        tell: prints a line of progress.
         placement: board or server; None: the board, and with TensorRT for RTX both.
-        tell, runtime, arguments, workspace: as in `build_engines`.
-
-    Raises:
-        BundleError, EngineError, TargetError: it cannot be built, or TensorRT for RTX serves neither
-            end.
     """
-    document: Dict[str, Any] = {"bundle": path, "target": None, "parts": []}
-    default = ("board", "server") if runtime == RTX else ("board",)
-    ends = (placement,) if placement else default
+    rtx = options.runtime == RTX
+    ends = [placement] if placement else ["board", "server"] if rtx else ["board"]
     manifest = Bundle.open(path, ends[0]).manifest
-    targets = {"board": manifest.target, "server": manifest.server_target or manifest.target}
-    placed = [(end, load_target(targets[end])) for end in ends]
-    document["target"] = placed[0][1].name
-    served = [(end, target) for end, target in placed if serves(target, runtime)]
-    if not served and runtime == RTX:
-        check_target(placed[0][1], Machine("", "", "", RTX))
-    if not served:
-        names = " or ".join(sorted({target.name for _, target in placed}))
+    names = {"board": manifest.target, "server": manifest.server_target or manifest.target}
+    targets = {end: load_target(names[end]) for end in ends}
+    served = [end for end in ends if serves(targets[end], options.runtime)]
+    if not served and rtx:
+        check_target(targets[ends[0]], Machine("", "", "", RTX))
+    parts: List[Dict[str, Any]] = []
+    if served:
+        import_runtime(options.runtime)  # a missing package is reported once, before the work
+    else:
         tell("%s: %s has no %s, onnxruntime runs it: no engines to build"
-             % (path, names, TITLES[runtime]))  # fmt: skip
-        return document
-    import_runtime(runtime)  # a missing package is reported once, before the work
-    for end, target in served:
-        document["target"] = target.name
-        tell("%s: engines for %s" % (path, target.name))
-        for built in build_engines(
-            Bundle.open(path, end), end, list(arguments), tell, workspace, runtime
-        ):
-            document["parts"].append(dict(built._asdict()))
-            tell("      %s: %s (%.0f s)" % (built.part, built.record, built.seconds))
-    return document
+             % (path, targets[ends[0]].name, TITLES[options.runtime]))  # fmt: skip
+    for end in served:
+        tell("%s: engines for %s" % (path, targets[end].name))
+        for built in build_engines(Bundle.open(path, end), end, options, tell):
+            parts.append(built)
+            tell("      %(part)s: %(record)s (%(seconds).0f s)" % built)
+    return {"bundle": path, "target": targets[(served or ends[:1])[-1]].name, "parts": parts}
 
 
 def build_engines(
-    bundle: Bundle,
-    placement: str,
-    arguments: List[str],
-    tell: Tell,
-    workspace: Optional[int] = None,
-    runtime: str = TENSORRT,
-) -> Iterator[Built]:
+    bundle: Bundle, placement: str, options: Options, tell: Tell
+) -> Iterator[Dict[str, Any]]:
     """Build every part of one end of the link in turn, each in its own process.
 
-    Args:
-        bundle: opened with that end's parts.
-        placement: board or server.
-        arguments: for `python -m splitwatt.engines.tensorrt.building.build_part`.
-        tell: prints a line of progress.
-        workspace: MiB for one kernel; the target's when None.
-        runtime: the runtime to build for; parts whose target it does not serve are left out.
+    With TensorRT for RTX, parts whose target it does not serve are left out.
+
+    Returns:
+        Of each part its name, the path of its record, and how many seconds it took.
 
     Raises:
         EngineError: a part cannot be built; its partial files are deleted.
     """
-    parts = [part for part in bundle.manifest.parts if part.placement == placement]
-    if runtime == RTX:
+    parts = bundle.manifest.placed(placement)
+    if options.runtime == RTX:
         parts = [part for part in parts if serves(load_target(part.target), RTX)]
-        arguments = arguments + ["--backend", RTX]
-    done_gmac, spent_s = 0.0, 0.0
     for number, part in enumerate(parts, 1):
         started = time.monotonic()
         reason = left_to_onnxruntime(part)
@@ -116,12 +80,9 @@ def build_engines(
         if reason:
             path = place_on_cpu(bundle, part, reason)
         else:
-            rate = spent_s / done_gmac if done_gmac else None
-            most = workspace_mb(workspace, load_target(part.target))
-            path = _build(bundle, part, arguments, tell, rate, most)
-            spent_s += time.monotonic() - started
-            done_gmac += part.gmac
-        yield Built(part.name, path, round(time.monotonic() - started, 3))
+            path = _build(bundle, part, options, tell)
+        seconds = round(time.monotonic() - started, 3)
+        yield {"part": part.name, "record": path, "seconds": seconds}
 
 
 def left_to_onnxruntime(part: Part) -> str:
@@ -133,34 +94,20 @@ def left_to_onnxruntime(part: Part) -> str:
     return "%s: the export left it to onnxruntime, whole" % part.name
 
 
-def _build(
-    bundle: Bundle,
-    part: Part,
-    arguments: List[str],
-    tell: Tell,
-    rate: Optional[float],
-    workspace: int,
-) -> str:
-    folder = records.folder_of(bundle.part_path(part.name))
+def _build(bundle: Bundle, part: Part, options: Options, tell: Tell) -> str:
+    workspace = workspace_mb(options.workspace_mb, load_target(part.target))
     short = memory_warning(_available_mb(), workspace)
     if short:
         tell(short)
+    given = json.dumps(options._replace(workspace_mb=workspace)._asdict())
+    debug = ["--debug"] if options.debug else []
+    module = "engines.tensorrt.building.build_part"
     try:
         output = run_child(
-            module_command(
-                "engines.tensorrt.building.build_part",
-                bundle.path,
-                part.name,
-                "--workspace-mb",
-                str(workspace),
-                *arguments,
-            ),  # fmt: skip
-            part.name,
-            tell,
-            None if rate is None else rate * part.gmac,
+            module_command(module, bundle.path, part.name, given, *debug), part.name, tell
         )
     except BaseException:
-        remove_partial(folder, part.name)
+        remove_partial(records.folder_of(bundle.part_path(part.name)), part.name)
         raise
     return output.strip().splitlines()[-1]
 
@@ -174,10 +121,10 @@ def remove_partial(folder: str, part: str) -> List[str]:
     return sorted(left)
 
 
-def memory_warning(available_mb: Optional[int], workspace_mb: int) -> str:
+def memory_warning(available_mb: int, workspace_mb: int) -> str:
     """A warning where the machine will probably run out of memory, else an empty text."""
     needed = _BASE_MB + workspace_mb
-    if available_mb is None or available_mb >= needed:
+    if available_mb >= needed:
         return ""
     return (
         "warning: %d MB of memory are free, and about %d may be needed: close the desktop and other "
@@ -185,12 +132,5 @@ def memory_warning(available_mb: Optional[int], workspace_mb: int) -> str:
     )
 
 
-def _available_mb(meminfo: str = "/proc/meminfo") -> Optional[int]:
-    """Free memory and swap in MiB; None where the kernel does not report them."""
-    try:
-        with open(meminfo, encoding="ascii") as stream:
-            rows = dict(line.split(":", 1) for line in stream if ":" in line)
-        kilobytes = [int(rows[key].split()[0]) for key in ("MemAvailable", "SwapFree")]
-    except (OSError, KeyError, ValueError, IndexError):
-        return None
-    return sum(kilobytes) // 1024
+def _available_mb() -> int:
+    return int(psutil.virtual_memory().available + psutil.swap_memory().free) >> 20

@@ -1,64 +1,39 @@
 """One ONNX file into one TensorRT engine, on the machine that will run it."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import EngineError
-from splitwatt.engines.tensorrt.log import Log, explain, first_refusal
-from splitwatt.engines.tensorrt.versions import BINDINGS, TITLES, TYPED, generation, runtime_of
+from splitwatt.engines.tensorrt import rtx
+from splitwatt.engines.tensorrt.log import explain, first_refusal
+from splitwatt.engines.tensorrt.versions import BINDINGS, RTX, TITLES, TYPED, generation, runtime_of
 
 Shape = Tuple[int, ...]
-_PARSER_ADVICE = (
-    "export for this machine, or let onnxruntime run the part: splitwatt build --fall-back"
-)
 
 
 class RefusedError(EngineError):
     """TensorRT's parser or builder cannot run an operator: the only failure that may fall back."""
 
 
-class Recipe(NamedTuple):
-    """What to build.
-
-    profile: input -> (smallest, usual, largest) shape, or values where the input is a shape tensor.
-    flags: names in `BuilderFlag`. workspace_bytes: the memory limit of one kernel. timing_cache: the
-    measurements of earlier builds, possibly empty; None for a runtime that has no such cache.
-    configure: sets options that only one runtime has.
-    """
-
-    onnx_path: str
-    profile: Dict[str, Tuple[Shape, Shape, Shape]]
-    flags: List[str]
-    workspace_bytes: int
-    timing_cache: Optional[bytes]
-    configure: Optional[Callable[[Any], None]] = None
-
-
-def make_logger(trt: Any, log: Log) -> Any:
-    """A TensorRT logger that keeps what matters in `log`."""
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        """Passes messages to `log`."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: Any, msg: str) -> None:
-            """Called by TensorRT."""
-            log.write(int(severity), msg)
-
-    return Logger()
-
-
-def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes, Optional[bytes]]:
-    """Build an engine.
+def build_engine(
+    trt: Any,
+    logger: Any,
+    onnx_path: str,
+    ranges: Dict[str, Tuple[Shape, Shape, Shape]],
+    flags: List[str],
+    workspace_bytes: int,
+    timing_cache: Optional[bytes],
+    sm: str,
+) -> Tuple[bytes, Optional[bytes]]:
+    """The serialised engine of a graph, and the timing cache for the next build.
 
     Args:
-        trt: the module `tensorrt`.
         logger: of `make_logger`, the plugin library being loaded where the graph needs it.
-        log: the log that the logger writes to.
-
-    Returns:
-        The serialised engine, and the timing cache for the next build where the runtime keeps one.
+        ranges: input -> (smallest, usual, largest) shape, or values where it is a shape tensor.
+        flags: names in `BuilderFlag`.
+        workspace_bytes: the memory limit of one kernel.
+        timing_cache: the measurements of earlier builds, possibly empty; None for a runtime that has
+            no such cache.
+        sm: what TensorRT for RTX builds for, as "8.6".
 
     Raises:
         RefusedError: the parser or the builder cannot run an operator of the graph.
@@ -69,34 +44,33 @@ def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes
     # Shapes include the batch size: a flag before TensorRT 10, the only way from 10 on.
     explicit = 0 if kind == TYPED else 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
     network = builder.create_network(explicit)
-    _parse(trt, logger, network, recipe.onnx_path)
+    _parse(trt, logger, network, onnx_path)
     config = builder.create_builder_config()
     if kind == BINDINGS:
-        config.max_workspace_size = recipe.workspace_bytes
+        config.max_workspace_size = workspace_bytes
     else:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_bytes)
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
     # On by default where there are tensor cores, it rounds fp32 products to 10 bits.
     config.clear_flag(trt.BuilderFlag.TF32)
-    for flag in recipe.flags:
+    for flag in flags:
         config.set_flag(getattr(trt.BuilderFlag, flag))
-    if recipe.configure is not None:
-        recipe.configure(config)
+    if runtime_of(trt) == RTX:
+        rtx.configure(trt, sm, config)
     # TensorRT refuses the measurements of another machine: then the cache starts empty.
-    if recipe.timing_cache is not None and not config.set_timing_cache(
-        config.create_timing_cache(recipe.timing_cache), False
+    if timing_cache is not None and not config.set_timing_cache(
+        config.create_timing_cache(timing_cache), False
     ):
         config.set_timing_cache(config.create_timing_cache(b""), False)
-    config.add_optimization_profile(_profile(builder, network, recipe.profile))
+    config.add_optimization_profile(_profile(builder, network, ranges))
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        messages = log.errors()
-        what, remedy = explain(messages)
-        sentence = "TensorRT cannot build %s: %s" % (recipe.onnx_path, what)
-        refusal = first_refusal(messages)
+        what, remedy = explain(logger.errors)
+        sentence = "TensorRT cannot build %s: %s" % (onnx_path, what)
+        refusal = first_refusal(logger.errors)
         if refusal:
             raise RefusedError("%s (%s)" % (sentence, refusal), remedy)
         raise EngineError(sentence, remedy)
-    if recipe.timing_cache is None:
+    if timing_cache is None:
         return bytes(serialized), None
     return bytes(serialized), bytes(config.get_timing_cache().serialize())
 
@@ -109,7 +83,7 @@ def _parse(trt: Any, logger: Any, network: Any, onnx_path: str) -> None:
     what, _ = explain(errors)
     raise RefusedError(
         "%s %s refuses %s: %s" % (TITLES[runtime_of(trt)], trt.__version__, onnx_path, what),
-        _PARSER_ADVICE,
+        "export for this machine, or let onnxruntime run the part: splitwatt build --fall-back",
     )
 
 

@@ -1,15 +1,15 @@
 """Run programs that take long: progress lines meanwhile, one sentence where they fail."""
 
 import os
+import re
 import subprocess
 import time
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List
 
 from splitwatt.device_configs.errors import EngineError
 
 Tell = Callable[[str], None]
-_CUDA_FOLDER = "/usr/local/cuda/bin"
-_POLL_S = 0.2
+CUDA_FOLDER = "/usr/local/cuda/bin"
 _TELL_EVERY_S = 10.0
 
 
@@ -22,6 +22,8 @@ def ending(what: str, returncode: int, said: str) -> EngineError:
         )
     if returncode < 0:
         return EngineError("building %s died of signal %d" % (what, -returncode), "see dmesg")
+    cmake = re.search(r"CMake Error at \S+ \(\w+\):\s+(.+?)\n\n", said, re.DOTALL)
+    said = "error: " + " ".join(cmake.group(1).split()) if cmake else said
     lines = [line for line in said.strip().splitlines() if line.strip()]
     # A compiler's first error, else the last thing said: a tool's own summary says nothing.
     lines = [line for line in lines if "error: " in line][:1] or lines
@@ -32,23 +34,16 @@ def ending(what: str, returncode: int, said: str) -> EngineError:
     return EngineError("building %s failed: %s" % (what, sentence[:300]))
 
 
-def run_child(command: List[str], what: str, tell: Tell, expected_s: Optional[float] = None) -> str:
-    """Run a program and report how long it has been running; returns its standard output.
-
-    Every program finds CUDA's compiler.
+def run_child(command: List[str], what: str, tell: Tell) -> str:
+    """Run a program that finds CUDA's compiler; returns its output, or raises EngineError.
 
     Args:
-        command: the program and its arguments.
         what: it makes, for the sentences.
-        tell: called with a line of progress every ten seconds.
-        expected_s: how long it will probably take.
-
-    Raises:
-        EngineError: it failed, or is not there; one sentence.
+        tell: called every ten seconds with a line that says how long it has been running.
     """
     environment: Dict[str, str] = dict(os.environ)
-    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), _CUDA_FOLDER])
-    started = last = time.monotonic()
+    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), CUDA_FOLDER])
+    started = time.monotonic()
     try:
         child = subprocess.Popen(
             command,
@@ -62,13 +57,10 @@ def run_child(command: List[str], what: str, tell: Tell, expected_s: Optional[fl
     try:
         while True:
             try:
-                output, errors = child.communicate(timeout=_POLL_S)
+                output, errors = child.communicate(timeout=_TELL_EVERY_S)
                 break
             except subprocess.TimeoutExpired:
-                now = time.monotonic()
-                if now - last >= _TELL_EVERY_S:
-                    last = now
-                    tell("      %s: %s" % (what, progress(now - started, expected_s)))
+                tell("      %s: %.0f s" % (what, time.monotonic() - started))
     except BaseException:
         child.kill()
         child.wait()
@@ -76,11 +68,3 @@ def run_child(command: List[str], what: str, tell: Tell, expected_s: Optional[fl
     if child.returncode:
         raise ending(what, child.returncode, errors)
     return output
-
-
-def progress(spent_s: float, expected_s: Optional[float]) -> str:
-    """ "40 s, about 20 s left"; without what it was expected to take, the first half alone."""
-    text = "%.0f s" % spent_s
-    if expected_s is not None and expected_s > spent_s:
-        text += ", about %.0f s left" % (expected_s - spent_s)
-    return text

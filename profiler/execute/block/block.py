@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import RunError, ServerError, SplitwattError
 from splitwatt.profiler.analyse.conditions import measured_links
-from splitwatt.profiler.board.cuda_start import cuda_init_s
+from splitwatt.profiler.board.gpu import cuda_init_s
 from splitwatt.profiler.board.memory import process_peak_bytes
 from splitwatt.profiler.board.probe import BoardProbe
 from splitwatt.profiler.client.client import Client
@@ -25,9 +25,8 @@ from splitwatt.profiler.execute.block.survey import Survey
 from splitwatt.profiler.execute.block.system import System, published_total
 from splitwatt.profiler.execute.job import Begun, Teller, run_job, say
 from splitwatt.profiler.execute.steady import Repetition, WarmUp
-from splitwatt.profiler.records.blocks import INFERENCES, PIPELINED, WARMUP
+from splitwatt.profiler.records.blocks import AFTER, BEFORE, DURING, INFERENCES, PIPELINED, WARMUP
 from splitwatt.profiler.records.fields import parse, plain_text
-from splitwatt.profiler.records.network import AFTER, BEFORE, DURING
 from splitwatt.profiler.records.run import SAMPLES_FILE, STARTS_FILE, THROUGHPUT_FILE, WINDOWS_FILE
 from splitwatt.profiler.records.sample import Sample, check_sample
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from splitwatt.device_configs.errors import ImageError, SplitwattError
 from splitwatt.energy.joules.per_image import Repetitions, repeat
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline
 from splitwatt.engines.pipeline.preprocess import Size
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.analyse.energy import SERVER, TRANSMIT
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.remote import STAGES, Remote
@@ -138,7 +138,7 @@ class StageWork:
             self._client.infer(model, *body)
         message = self._client.message(*body)
         offset_s = remote.offset().offset_s
-        return Repetitions(*remote.repeat(model, self._seconds, *message, offset_s))
+        return remote.repeat(model, self._seconds, *message, offset_s)
 
     def _offered(self) -> Remote:
         if STAGES not in self._remote.offers():

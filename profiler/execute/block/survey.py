@@ -16,9 +16,9 @@ from splitwatt.device_configs.errors import RunError, ServerError
 from splitwatt.profiler.client.client import Client, NoClockError
 from splitwatt.profiler.client.clock import estimate
 from splitwatt.profiler.links.link import framed_bytes
+from splitwatt.profiler.records.blocks import DURING, NO_SERVER, ClockEstimate, LinkRate
 from splitwatt.profiler.records.fields import parse, plain_text
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.network import DURING, NO_SERVER, ClockEstimate, LinkRate
 from splitwatt.profiler.records.run import CLOCK_FILE, LINKS_FILE
 
 # What a probe carries: more as long as it takes less than this.

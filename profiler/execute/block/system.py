@@ -5,18 +5,17 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequenc
 
 import numpy as np
 
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.model_name import FP32, read_name
 from splitwatt.engines.pipeline.answer import unpack
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.image import decode_image, decode_reduced
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline
 from splitwatt.engines.pipeline.pipeline import Request as BoardRequest
 from splitwatt.engines.pipeline.preprocess import Size, plan
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.client.client import Client, Reply
 from splitwatt.profiler.config.bundles import Found, slot
-from splitwatt.profiler.config.estimated import estimated_bytes
-from splitwatt.profiler.config.published import published_bytes
+from splitwatt.profiler.config.sizes import estimated_bytes, published_bytes
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED, Request
 
 

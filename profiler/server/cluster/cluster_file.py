@@ -1,4 +1,3 @@
-# board: no
 """The one YAML of a cluster: where Ray is, how many replicas there are, when there are more.
 
 ```yaml
@@ -15,13 +14,11 @@ workers: 1            # inferences at once in a replica
 ```
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from splitwatt.device_configs.errors import ConfigError
+from splitwatt.device_configs.input.schema import check
 from splitwatt.device_configs.input.strict_yaml import read_yaml
-from splitwatt.device_configs.names import suggestion
 
 
 class Cluster(NamedTuple):
@@ -37,8 +34,28 @@ class Cluster(NamedTuple):
     workers: int = 1
 
 
-_REPLICAS = ("least", "most", "requests", "add_after_s", "remove_after_s")
-_TOP = ("format", "ray", "replicas", "cores", "workers")
+_COUNT = {"type": "integer", "minimum": 1, "maximum": 10000, "title": "a whole number from 1"}
+_AMOUNT = {"type": "number", "exclusiveMinimum": 0, "maximum": 1e6}
+_REPLICAS = {
+    "least": _COUNT,
+    "most": _COUNT,
+    "requests": _AMOUNT,
+    "add_after_s": _AMOUNT,
+    "remove_after_s": _AMOUNT,
+}
+_RAY = {"type": "string", "minLength": 1, "title": "local or the address of a Ray cluster"}
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["format"],
+    "properties": {
+        "format": {"const": 1},
+        "ray": _RAY,
+        "replicas": {"type": "object", "additionalProperties": False, "properties": _REPLICAS},
+        "cores": _COUNT,
+        "workers": _COUNT,
+    },
+}
 
 
 def read_cluster(path: str | None) -> Cluster:
@@ -49,43 +66,9 @@ def read_cluster(path: str | None) -> Cluster:
     """
     if path is None:
         return Cluster()
-    document = read_yaml(path)
-    top = _keys(path, "", document, _TOP)
-    if top.get("format") != 1:
-        raise ConfigError("%s: 'format' must be 1" % path)
-    values: dict[str, Any] = {key: top[key] for key in ("ray", "cores", "workers") if key in top}
-    values.update(_keys(path, "replicas.", top.get("replicas", {}), _REPLICAS))
-    cluster = Cluster(**values)
-    for key, value in cluster._asdict().items():
-        _check(path, key, value)
+    document = check(read_yaml(path), _SCHEMA, path)
+    del document["format"]
+    cluster = Cluster(**document.pop("replicas", {}), **document)
     if cluster.most < cluster.least:
         raise ConfigError("%s: 'replicas.most' must be at least 'replicas.least'" % path)
     return cluster
-
-
-def _keys(path: str, prefix: str, given: Any, known: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        where = prefix.rstrip(".") or "the file"
-        raise ConfigError("%s: %s must be a mapping" % (path, where))
-    for key in given:
-        if key not in known:
-            raise ConfigError(
-                "%s: unknown key '%s%s'" % (path, prefix, key), suggestion(str(key), known)
-            )
-    return given
-
-
-def _check(path: str, key: str, value: Any) -> None:
-    if key == "ray":
-        right = isinstance(value, str) and bool(value)
-        what = "local or the address of a Ray cluster"
-    elif key in ("least", "most", "cores", "workers"):
-        right = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10000
-        what = "a whole number from 1"
-    else:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        right = number and 0 < value < 1e6
-        what = "a number above 0"
-    if not right:
-        name = "replicas." + key if key in _REPLICAS else key
-        raise ConfigError("%s: '%s' must be %s" % (path, name, what))

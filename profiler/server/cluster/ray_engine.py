@@ -1,4 +1,3 @@
-# board: no
 """`splitwatt serve --engine ray`: the server's ASGI application on many machines, by Ray Serve.
 
 This process is the front: it listens, asks for the token, bounds what arrives, and hands whole
@@ -6,59 +5,36 @@ requests to replicas. A request is an inference without any trace, so that one w
 died is simply asked of another.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import logging
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import ExitStack
 from typing import Any
 
 import ray
 from ray import serve
 from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from splitwatt.device_configs.errors import SplitwattError, UsageError
-from splitwatt.profiler.client.short_names import long_names
-from splitwatt.profiler.client.tokens import read_token
-from splitwatt.profiler.links.process import die_with_parent
+from splitwatt.profiler.client.protocol import long_names
 from splitwatt.profiler.server.cluster.cluster_file import Cluster, read_cluster
 from splitwatt.profiler.server.cluster.replica import Answer, Replica, Request
 from splitwatt.profiler.server.cluster.watchdog import Watchdog
-from splitwatt.profiler.server.inference.refusals import Refused, refusal, stopped
-from splitwatt.profiler.server.main import serve_app
-from splitwatt.profiler.server.place import LOOPBACK, announce, listen, place_of
-from splitwatt.profiler.server.setup import (
-    Served,
-    budget_bytes,
-    check_flags,
-    models_of,
-    served,
-)
-from splitwatt.profiler.server.web.answers import send_whole
-from splitwatt.profiler.server.web.app import INFER
-from splitwatt.profiler.server.web.body import (
-    BODY_LIMIT_BYTES,
-    Bodies,
-    ClientGoneError,
-    Hold,
-    infer_limit,
-    read_body,
-)
-from splitwatt.profiler.server.web.clock import clock
-from splitwatt.profiler.server.web.metrics import CONTENT_TYPE, FrontMetrics
-from splitwatt.profiler.server.web.routes import TokenCheck, http_error, route
+from splitwatt.profiler.server.inference.refusals import Refused
+from splitwatt.profiler.server.main import serve_models
+from splitwatt.profiler.server.place import LOOPBACK
+from splitwatt.profiler.server.setup import Served, budget_bytes, set_up
+from splitwatt.profiler.server.web.app import Application
+from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, Hold, infer_limit, read_body
+from splitwatt.profiler.server.web.metrics import Metrics
 
 log = logging.getLogger("splitwatt.server")
 APP = "splitwatt"
@@ -78,43 +54,31 @@ def run_ray(options: argparse.Namespace) -> int:
         UsageError: a flag that it does not support, or more cores than the cluster has.
         SplitwattError: there is no cluster, or the replicas do not start.
     """
-    if options.parent is not None:
-        die_with_parent(options.parent, signal.SIGTERM)
-    check_flags(options)
     cluster = read_cluster(options.cluster)
-    what = served(options)
-    models = models_of(options, what.bundles, cluster.workers, threads_of(cluster))
-    place = place_of(options)
-    token = read_token(place.token_file)
-    listener = listen(place.host, options.port)
-    url = place.url(listener.getsockname()[1])
-    with Watchdog() as watchdog:
-        _connect(cluster)
-        try:
+    what, models = set_up(options, cluster.workers, threads_of(cluster))
+    with ExitStack() as stack:
+        watchdog = stack.enter_context(Watchdog())
+
+        def front(token: str | None) -> Front:
+            _connect(cluster)
+            stack.callback(_disconnect, cluster)
             watchdog.guard_children()
-            check_cores(cluster, _cores_of_nodes())
-            limit = cluster.most * options.queue
-            front = Front(_deployed(cluster, options, what), token, limit, models.names)
+            nodes = ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
+            check_cores(cluster, [n["Resources"].get("CPU", 0.0) for n in nodes if n["Alive"]])
+            ask = _deploy(cluster, options, what)
             watchdog.guard_children()
-            count = len(models.names())
-            serve_app(front, listener, place, lambda: announce(options, place, url, what, count))
-        finally:
-            serve.delete(APP)
-            if cluster.ray == "local":
-                serve.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
-            ray.shutdown()
+            return Front(ask, token, cluster.most * options.queue, models.names)
+
+        serve_models(options, what, models, front)
     return 0
 
 
 def check_cores(cluster: Cluster, nodes: Iterable[float]) -> None:
     """Report cores that no machine has: Ray would wait for them without end.
 
-    Args:
-        cluster: as its file says.
-        nodes: cores of each machine; a replica lies on one.
-
     Raises:
-        UsageError: the least number of replicas does not fit.
+        UsageError: the least number of replicas does not fit on the `nodes`, which have so many
+            cores.
     """
     free = list(nodes)
     fit = sum(int(cores // cluster.cores) for cores in free)
@@ -131,30 +95,8 @@ def threads_of(cluster: Cluster) -> int:
     return max(1, cluster.cores // cluster.workers)
 
 
-def _cores_of_nodes() -> list[float]:
-    nodes = ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
-    return [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
-
-
-def _deployed(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
-    try:
-        return deploy(cluster, options, what)
-    except (RuntimeError, RayError, RayServeException) as error:
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise SplitwattError(
-            "the replicas do not start: %s" % reason[0],
-            "are splitwatt and the bundles at the same path on every machine?",
-        )
-
-
-def deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
-    """Start the replicas; what asks one of them.
-
-    Args:
-        cluster: as its file says; Ray is connected to.
-        options: of `splitwatt serve`.
-        what: is served.
-    """
+def _deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
+    """Start the replicas; what asks one of them."""
     deployment = serve.deployment(
         name="replica",
         ray_actor_options={"num_cpus": cluster.cores},
@@ -181,7 +123,14 @@ def deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
         options.batch,
         cluster.least,
     )
-    handle = serve.run(application, name=APP, route_prefix=None)
+    try:
+        handle = serve.run(application, name=APP, route_prefix=None)
+    except (RuntimeError, RayError, RayServeException) as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise SplitwattError(
+            "the replicas do not start: %s" % reason[0],
+            "are splitwatt and the bundles at the same path on every machine?",
+        )
 
     async def ask(request: Request) -> Answer:
         answer: Answer = await handle.answer.remote(request)
@@ -190,18 +139,13 @@ def deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
     return ask
 
 
-class Front:
-    """The ASGI application that the boards see: it checks, and asks a replica.
-
-    Args:
-        ask: a request of any replica.
-        token: that a client must show; None for any client.
-        limit: requests that may be on their way at once.
-        names: returns the models' names, under which requests are counted.
+class Front(Application):
+    """The application that the boards see: it checks, and asks a replica.
 
     Replicas are many and may be on other machines: their clocks and counters are not one. Boards
-    ask the front for both. A load or an unload that one replica has done is passed to each other one with the
-    next request that it gets, also to those that are added later.
+    ask the front for both. A load or an unload that one replica has done is passed to each other one
+    with its next request, also to those that are added later. `limit` requests may be on their way
+    at once; they are counted under the models that `names` returns.
     """
 
     def __init__(
@@ -209,81 +153,44 @@ class Front:
     ) -> None:
         self._ask = ask
         self._names = names
-        self.bodies = Bodies()
-        self._known: dict[str, str] = {}
-        self._metrics = FrontMetrics(lambda: self._asked)
-        routes = [
-            route("/v2/clock", clock),
-            route("/v2/clock", clock, "POST"),
-            route("/metrics", self.metrics),
-        ]
-        self.count_refusal = self._metrics.refused
-        self._own = Starlette(routes=routes, exception_handlers={HTTPException: http_error})
-        self._check_token = TokenCheck(token)
+        self._models: dict[str, str] = {}
         self._limit = limit
         self._asked = 0
         self._loads = 0
         self._wanted: dict[str, tuple[str, int]] = {}
+        at_replicas = ("splitwatt_replica_requests", "Requests at replicas.")
+        metrics = Metrics(
+            "From a request's arrival at the front to its replica's answer.",
+            {at_replicas: lambda: self._asked},
+        )
+        super().__init__(token, metrics, [])
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
-        with self.bodies.hold() as hold:
-            await self._respond(scope, receive, send, hold)
+    def _is_own(self, path: str) -> bool:
+        return path in ("/v2/clock", "/metrics")
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send, hold: Hold) -> None:
-        infer = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        model = infer.group(1) if infer else ""
-        start_s = time.perf_counter()
-        status = 499  # its client is gone
-        response: Response
-        try:
-            self._check_token(dict(scope["headers"]))
-            if scope["path"] in ("/v2/clock", "/metrics"):
-                await self._own(scope, receive, send)
-                return
-            if infer is not None:
-                await self._look_up(model)
-            response = await self._answer(scope, receive, hold)
-            hold.add(len(response.body))
-            status = response.status_code
-        except ClientGoneError:
-            return
-        except asyncio.CancelledError:  # by uvicorn, whose time to stop is over
-            response = stopped()
-            status = response.status_code
-        except Exception as error:
-            response = refusal(error, "%s %.100r" % (scope["method"], scope["path"]))
-            status = response.status_code
-        finally:
-            if infer is not None:
-                total_s = time.perf_counter() - start_s
-                self._metrics.ended(self._known.get(model, ""), status, total_s)
-        await send_whole(response, scope, receive, send)
-
-    async def metrics(self, request: HttpRequest) -> Response:
-        """GET /metrics."""
-        return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
+    def _known(self, model: str) -> str:
+        return self._models.get(model, "")
 
     async def _look_up(self, model: str) -> str:
         """The name under which a model counts, "" where it is unknown; an address may hold a short one."""
-        if model not in self._known:
+        if model not in self._models:
             names = list(await asyncio.to_thread(self._names))
             name = long_names(names).get(model, model)
             if name not in names:
                 return ""
-            self._known[model] = name
-        return self._known[model]
+            self._models[model] = name
+        return self._models[model]
 
-    async def _answer(self, scope: Scope, receive: Receive, hold: Hold) -> Response:
+    async def _respond(
+        self, scope: Scope, infer: Any, receive: Receive, hold: Hold
+    ) -> tuple[Response, Callable[[], None]]:
+        start_s = time.perf_counter()
         headers = dict(scope["headers"])
-        infer = INFER.fullmatch(scope["path"])
+        model = await self._look_up(infer.group(1)) if infer else ""
         self._check_room()
         limit = infer_limit(headers) if infer else BODY_LIMIT_BYTES
         body = b""
-        if infer is None or infer.group(1) in self._known:  # a replica refuses others without it
+        if infer is None or model:  # a replica refuses other inferences without their body
             body = bytes(await read_body(headers, receive, hold, limit))
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
         method, path, query = scope["method"], scope["path"], scope.get("query_string", b"")
@@ -298,11 +205,12 @@ class Front:
         answer = Response(data, status)
         answer.raw_headers = answered
         load = _LOAD.fullmatch(path) if method == "POST" else None
-        name = await self._look_up(load.group(1)) if load and answer.status_code == 200 else ""
+        name = await self._look_up(load.group(1)) if load and status == 200 else ""
         if load and name:
             self._loads += 1
             self._wanted[name] = load.group(2), self._loads
-        return answer
+        total_s = time.perf_counter() - start_s
+        return answer, lambda: self._metrics.ended(model, status, total_s) if infer else None
 
     def _check_room(self) -> None:
         if self._asked >= self._limit:
@@ -323,22 +231,19 @@ class Front:
         raise Refused(503, "no replica lives long enough to answer")
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": message["type"] + ".complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+def _disconnect(cluster: Cluster) -> None:
+    serve.delete(APP)
+    if cluster.ray == "local":
+        serve.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
+    ray.shutdown()
 
 
 def _connect(cluster: Cluster) -> None:
     # Ray's workers are started elsewhere: what this process imports, they have to find.
     environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    # A cluster of this machine alone, which nobody else can reach.
-    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
-    if cluster.ray != "local":
-        own = {}
-    else:
+    own: dict[str, Any] = {}
+    if cluster.ray == "local":  # a cluster of this machine alone, which nobody else can reach
+        own = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
         # Ray has its workers yield to every other program; here they are what the machine is for.
         os.environ.setdefault("RAY_worker_niceness", "0")
     try:

@@ -1,11 +1,8 @@
-# board: no
 """`splitwatt serve --engine triton`: the same pipelines behind a real Triton Inference Server.
 
 NVIDIA's pytriton carries one. Triton speaks HTTP, queues and batches; its Python backend hands the
 requests to this process. Triton's own interface has neither token nor TLS: it listens on loopback.
 """
-
-from __future__ import annotations
 
 import argparse
 import ctypes.util
@@ -27,11 +24,10 @@ from splitwatt.device_configs.install import install_command
 from splitwatt.engines.pipeline.answer import pack
 from splitwatt.profiler.client.client import quoted
 from splitwatt.profiler.client.wire_times import write_stages
-from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.cluster.watchdog import Watchdog
 from splitwatt.profiler.server.inference.models import Models
 from splitwatt.profiler.server.place import LOOPBACK, Place, announce, is_loopback, listen
-from splitwatt.profiler.server.setup import check_flags, models_of, served
+from splitwatt.profiler.server.setup import set_up
 
 # How long Triton keeps a request for others to join it, where there is a batch to fill.
 QUEUE_DELAY_US = 2000
@@ -63,14 +59,9 @@ def run_triton(options: argparse.Namespace) -> int:
     Raises:
         UsageError: pytriton cannot run here, or a flag is given that Triton does not support.
     """
-    if options.parent is not None:
-        die_with_parent(options.parent, signal.SIGTERM)
-    check_flags(options)
+    what, models = set_up(options, options.workers or 1, options.threads)
     _check(options)
     pytriton = _import()
-    what = served(options)
-    workers = options.workers or 1
-    models = models_of(options, what.bundles, workers, options.threads)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

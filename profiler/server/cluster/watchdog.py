@@ -1,36 +1,16 @@
 """Programs that another program started end with this process, however this one ends."""
 
-# board: no
-
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import sys
+import time
 from typing import Any
 
 import psutil
 
+from splitwatt.device_configs.child import module_command
+
 _GRACE_S = 5.0
-# Reads process ids until its input ends, which it does with the process that holds the other end.
-_PROGRAM = """
-import os, signal, sys, time
-pids = [tuple(map(float, line.split())) for line in sys.stdin]
-def alive(pid, started):
-    try:
-        with open("/proc/%d/stat" % pid) as stream:
-            fields = stream.read().rsplit(")", 1)[1].split()
-    except OSError:
-        return False
-    return float(fields[19]) == started and fields[0] != "Z"
-for number in (signal.SIGTERM, signal.SIGKILL):
-    for pid, started in pids:
-        if alive(int(pid), started):
-            os.kill(int(pid), number)
-    until = time.monotonic() + float(sys.argv[1])
-    while time.monotonic() < until and any(alive(int(p), s) for p, s in pids):
-        time.sleep(0.05)
-"""
 
 
 class Watchdog:
@@ -39,29 +19,51 @@ class Watchdog:
     def __init__(self) -> None:
         self._known: set[int] = set()
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-c", _PROGRAM, str(_GRACE_S)],
+            module_command("profiler.server.cluster.watchdog"),
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
+        assert self._process.stdin is not None  # for the type checker
+        self._input = self._process.stdin
 
     def guard_children(self) -> None:
         """All that this process has started so far is to end with it."""
-        assert self._process.stdin is not None  # for the type checker
         for child in psutil.Process().children(recursive=True):
-            if child.pid in self._known | {self._process.pid}:
-                continue
-            with contextlib.suppress(OSError, psutil.Error):
-                with open("/proc/%d/stat" % child.pid, encoding="utf-8") as stream:
-                    started = stream.read().rsplit(")", 1)[1].split()[19]
-                self._process.stdin.write(b"%d %s\n" % (child.pid, started.encode()))
+            if child.pid not in self._known | {self._process.pid}:
                 self._known.add(child.pid)
-        self._process.stdin.flush()
+                self._input.write(b"%d\n" % child.pid)
+        self._input.flush()
 
     def __enter__(self) -> "Watchdog":
         return self
 
     def __exit__(self, *error: Any) -> None:
         """End what is still there."""
-        assert self._process.stdin is not None  # for the type checker
-        self._process.stdin.close()
+        self._input.close()
         self._process.wait()
+
+
+def main() -> None:
+    """Read process ids until the process that writes them ends; then end theirs."""
+    processes = []
+    for line in sys.stdin:
+        with contextlib.suppress(psutil.Error):
+            processes.append(psutil.Process(int(line)))  # knows it by its start, too
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in filter(_runs, processes):
+            with contextlib.suppress(psutil.Error):
+                end(process)
+        until = time.monotonic() + _GRACE_S
+        while time.monotonic() < until and any(map(_runs, processes)):
+            time.sleep(0.05)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,10 @@
 """The models of a server: the bundles of a folder, loaded on demand, unloaded to make room."""
 
-# board: no
-
-from __future__ import annotations
-
 import os
+import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -16,11 +13,10 @@ import psutil
 from splitwatt.device_configs.errors import ServerError, SplitwattError, UsageError
 from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.device_configs.names import check_known
-from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.bundle import MANIFEST, MANIFEST_LIMIT_BYTES, Bundle
 from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.pipeline.batching import BatchPipeline
-from splitwatt.engines.pipeline.store import EngineStore
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.profiler.server.inference.tensors import metadata
 
 
@@ -42,83 +38,26 @@ class Usage(NamedTuple):
     evictions: int
 
 
-class _Shared:
-    """An engine that is loaded or being loaded, and how many models use it."""
-
-    def __init__(self) -> None:
-        self.store = EngineStore()
-        self.loading = threading.Lock()
-        self.users = 0
-
-
-class _Engines:
+class _Engines(EngineStore):
     """The engines of all models: a part that several of them have, as the body of all rates of a JPEG
     system, is loaded once, and closed with the last model that has it.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._shared: dict[Any, _Shared] = {}
-
-    def take(self, key: Any, load: Callable[[EngineStore], Engine]) -> Engine:
-        """The engine of a key, counted for one more model; raises what `load` does."""
-        with self._lock:
-            shared = self._shared.setdefault(key, _Shared())
-            shared.users += 1
-        try:
-            with shared.loading:
-                return load(shared.store)
-        except BaseException:
-            self.give_back(key)
-            raise
-
-    def give_back(self, key: Any) -> None:
-        """One model no longer uses it."""
-        with self._lock:
-            shared = self._shared[key]
-            shared.users -= 1
-            if shared.users:
-                return
-            del self._shared[key]
-        shared.store.close()
-
-
-class _OwnEngines(EngineStore):
-    """A model's share of them."""
-
-    def __init__(self, engines: _Engines) -> None:
-        super().__init__()
-        self._all = engines
-
-    def get(self, bundle: Bundle, part: Part, backend: str, threads: int | None) -> Engine:
-        """As EngineStore's."""
-        key = (part.sha256, backend, threads)
-        if key not in self._engines:
-            self._engines[key] = self._all.take(
-                key, lambda store: store.get(bundle, part, backend, threads)
-            )
-        return self._engines[key]
-
-    def close(self) -> None:
-        """Give every engine back."""
-        while self._engines:
-            self._all.give_back(self._engines.popitem()[0])
+    def keep(self, parts: set[str]) -> None:
+        """Close every engine whose part's SHA-256 is not among `parts`."""
+        for key in list(self._engines):
+            if key[0] not in parts:
+                self._engines.pop(key).close()
 
 
 class _Loaded:
     """A model that is loaded or being loaded; `users` counts the inferences that run on it."""
 
-    def __init__(self, size: int, engines: _Engines) -> None:
-        self.engines = _OwnEngines(engines)
-        self.bytes = size
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = {part.sha256 for part in parts}
+        self.bytes = sum(part.bytes for part in parts)
         self.users = 0
-        self.gone = False
-        self.loading = threading.Lock()
         self.pipeline: BatchPipeline | None = None
-
-    def close(self) -> None:
-        self.pipeline = None
-        self.engines.close()
 
 
 class Models:
@@ -129,7 +68,7 @@ class Models:
         backend: what runs the parts.
         threads: per inference; None: the backend's default.
         budget_bytes: of the loaded models' parts, as their files' sizes; the model that was
-            used longest ago is unloaded first. None keeps every model.
+            used longest ago is unloaded first.
         resident_bytes: what the process takes. A model takes several times its files (weights laid
             out again, tensors of large images): idle ones go while this is over the budget.
     """
@@ -139,7 +78,7 @@ class Models:
         bundles: str | dict[str, str],
         backend: str,
         threads: int | None,
-        budget_bytes: int | None = None,
+        budget_bytes: int = sys.maxsize,
         resident_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         self._places = bundles
@@ -149,6 +88,7 @@ class Models:
         self._resident_bytes = resident_bytes
         self._changed = threading.Condition()
         self._opening = threading.Lock()
+        self._loading = threading.Lock()
         self._bundles: dict[str, Bundle] = {}
         self._split: dict[str, tuple[int, bool]] = {}  # name -> its manifest's time, and whether
         self._engines = _Engines()
@@ -263,24 +203,22 @@ class Models:
                 self._release(name)
 
     def _take(self, name: str, bundle: Bundle) -> _Loaded:
-        size = sum(part.bytes for part in bundle.manifest.placed("server"))
+        new = _Loaded(bundle.manifest.placed("server"))
         with self._changed:
-            if self.budget_bytes is not None and size > self.budget_bytes:
+            if new.bytes > self.budget_bytes:
                 raise SplitwattError(
                     "the parts of %s have %d MB and the server's memory budget is %d MB"
-                    % (name, -(-size // 10**6), self.budget_bytes // 10**6),
+                    % (name, -(-new.bytes // 10**6), self.budget_bytes // 10**6),
                     "start it with a larger --memory-mb",
                 )
-            while name not in self._loaded and not self._room(size):
-                self._changed.wait()  # what is in use ends, and leaves
-            loaded = self._loaded.setdefault(name, _Loaded(size, self._engines))
+            while name not in self._loaded and not self._room(new.bytes):
+                self._changed.wait()  # until a model that is in use leaves
+            loaded = self._loaded.setdefault(name, new)
             self._loaded.move_to_end(name)
             loaded.users += 1
             return loaded
 
     def _room(self, size: int) -> bool:
-        if self.budget_bytes is None:
-            return True
         for name in [n for n, loaded in self._loaded.items() if not loaded.users]:
             if max(self._bytes(), self._resident_bytes()) + size <= self.budget_bytes:
                 break
@@ -292,36 +230,37 @@ class Models:
         return sum(one.bytes for one in (*self._loaded.values(), *self._leaving))
 
     def _pipeline(self, name: str, loaded: _Loaded, bundle: Bundle) -> BatchPipeline:
-        with loaded.loading:
+        if loaded.pipeline is not None:
+            return loaded.pipeline
+        with self._loading:
             if loaded.pipeline is None:
                 try:
                     loaded.pipeline = BatchPipeline(
-                        bundle, self._backend, self._threads, loaded.engines
+                        bundle, self._backend, self._threads, self._engines
                     )
                 except BaseException:
                     with self._changed:
                         if self._loaded.get(name) is loaded:
                             self._release(name)
                     raise
-                with self._changed:
-                    self._loads += 1
+                self._loads += 1
             return loaded.pipeline
 
     def _give_back(self, loaded: _Loaded) -> None:
         with self._changed:
             loaded.users -= 1
-            if loaded.gone and not loaded.users:
-                self._leaving.discard(loaded)
-                loaded.close()
+            if not loaded.users and loaded in self._leaving:
+                self._leaving.remove(loaded)
+                self._close_unused()
             self._changed.notify_all()
 
     def _release(self, name: str) -> None:
         loaded = self._loaded.pop(name, None)
-        if loaded is None:
-            return
-        loaded.gone = True
-        if loaded.users:
+        if loaded is not None and loaded.users:
             self._leaving.add(loaded)
-        else:
-            loaded.close()
+        self._close_unused()
         self._changed.notify_all()
+
+    def _close_unused(self) -> None:
+        models = (*self._loaded.values(), *self._leaving)
+        self._engines.keep({part for one in models for part in one.parts})

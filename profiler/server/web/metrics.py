@@ -1,13 +1,9 @@
 """What the server counts, in Prometheus' text format; no payload and no client is in it."""
 
-# board: no
-
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from splitwatt.profiler.server.inference.models import Usage
@@ -16,16 +12,19 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
-class _Counts:
+class Metrics:
     """What a server and a cluster's front both count.
 
     Args:
         time: what the seconds of a request are from and to.
+        values: name and text of a value -> returns it at the time of a scrape.
     """
 
-    def __init__(self, time: str) -> None:
+    def __init__(self, time: str, values: Mapping[tuple[str, str], Callable[[], float]]) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
+        for (name, text), value in values.items():
+            Gauge(name, text, registry=self._registry).set_function(value)
         self._requests = Counter(
             "splitwatt_requests",
             "Inference requests by HTTP status; those for unknown models under the name ''.",
@@ -46,25 +45,32 @@ class _Counts:
         """A request was refused before it was known what it asks for."""
         self._refused.labels(str(status)).inc()
 
+    def ended(self, model: str, status: int, total_s: float = 0.0) -> None:
+        """An inference ended with this status."""
+        self._requests.labels(model, str(status)).inc()
+        if status == 200:
+            self._seconds.labels(model).observe(total_s)
+
     def text(self) -> bytes:
         """Everything, as `CONTENT_TYPE` says."""
         return generate_latest(self._registry)
 
 
-class Metrics(_Counts):
-    """Counters of one server.
-
-    Args:
-        usage: returns the loaded models.
-        budget_bytes: of loaded models; None without one.
-        waiting: returns how many requests wait.
-    """
+class ServerMetrics(Metrics):
+    """Counters of one server."""
 
     def __init__(
-        self, usage: Callable[[], Usage], budget_bytes: int | None, waiting: Callable[[], int]
+        self, usage: Callable[[], Usage], budget_bytes: int, waiting: Callable[[], int]
     ) -> None:
-        super().__init__("From a request's body read to its answer made.")
-        self._registry.register(_State(usage, budget_bytes, waiting))
+        values: dict[tuple[str, str], Callable[[], float]] = {
+            ("splitwatt_queue_requests", "Requests that wait."): waiting,
+            ("splitwatt_models_loaded", "Models in memory."): lambda: usage().models,
+            ("splitwatt_models_bytes", "Size of the loaded models' parts."): lambda: usage().bytes,
+            ("splitwatt_models_budget_bytes", "What they may have."): lambda: budget_bytes,
+        }
+        super().__init__("From a request's body read to its answer made.", values)
+        self._usage = usage
+        self._registry.register(self)
         self._waited = Histogram(
             "splitwatt_queue_seconds",
             "A request's time in the queue.",
@@ -84,16 +90,11 @@ class Metrics(_Counts):
             registry=self._registry,
         )
 
-    def failed(self, model: str, status: int) -> None:
-        """A request was refused."""
-        self._requests.labels(model, str(status)).inc()
-
     def answered(
         self, model: str, total_s: float, waited_s: float, stages: Mapping[str, float]
     ) -> None:
         """A request was answered."""
-        self._requests.labels(model, "200").inc()
-        self._seconds.labels(model).observe(total_s)
+        self.ended(model, 200, total_s)
         self._waited.observe(waited_s)
         for stage, seconds in stages.items():
             self._stages.labels(model, stage).inc(seconds)
@@ -102,51 +103,9 @@ class Metrics(_Counts):
         """So many requests ran together."""
         self._batches.observe(size)
 
-
-class FrontMetrics(_Counts):
-    """Counters of a cluster's front, whose replicas hold the models.
-
-    Args:
-        asked: returns how many requests are at replicas.
-    """
-
-    def __init__(self, asked: Callable[[], int]) -> None:
-        super().__init__("From a request's arrival at the front to its replica's answer.")
-        gauge = Gauge(
-            "splitwatt_replica_requests", "Requests at replicas.", registry=self._registry
-        )
-        gauge.set_function(asked)
-
-    def ended(self, model: str, status: int, total_s: float) -> None:
-        """A request was answered, with whatever status."""
-        self._requests.labels(model, str(status)).inc()
-        if status == 200:
-            self._seconds.labels(model).observe(total_s)
-
-
-class _State:
-    """Values at the time of a scrape."""
-
-    def __init__(
-        self, usage: Callable[[], Usage], budget_bytes: int | None, waiting: Callable[[], int]
-    ) -> None:
-        self._usage = usage
-        self._budget_bytes = budget_bytes
-        self._waiting = waiting
-
     def collect(self) -> Iterator[Metric]:
+        """What the models themselves count, for the registry."""
         usage = self._usage()
-        rows = [
-            ("splitwatt_queue_requests", "Requests that wait.", self._waiting()),
-            ("splitwatt_models_loaded", "Models in memory.", usage.models),
-            ("splitwatt_models_bytes", "Size of the loaded models' parts.", usage.bytes),
-        ]
-        if self._budget_bytes is not None:
-            rows.append(
-                ("splitwatt_models_budget_bytes", "What they may have.", self._budget_bytes)
-            )
-        for name, text, value in rows:
-            yield GaugeMetricFamily(name, text, value)
         yield CounterMetricFamily("splitwatt_model_loads", "Models loaded.", usage.loads)
         yield CounterMetricFamily(
             "splitwatt_model_evictions", "Models unloaded to make room for others.", usage.evictions

@@ -1,16 +1,13 @@
-"""Routes whose errors are the protocol's object, and the check of a client's token."""
-
-# board: no
-
-from __future__ import annotations
+"""Routes whose errors are the protocol's object, and the clock."""
 
 import asyncio
-import hmac
-from collections.abc import Awaitable, Callable, Mapping
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from splitwatt.profiler.server.inference.refusals import (
@@ -20,27 +17,13 @@ from splitwatt.profiler.server.inference.refusals import (
     refusal,
     stopped,
 )
-from splitwatt.profiler.server.web.body import ClientGoneError
+from splitwatt.profiler.server.web.body import ClientGoneError, read_body
+
+# An answer of the clock may be asked to have so many bytes more.
+MOST_BYTES = 1 << 20
+PIECE_BYTES = 16 << 10
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-class TokenCheck:
-    """Checks the token of a request.
-
-    Args:
-        token: that a client must show; None for any client.
-    """
-
-    def __init__(self, token: str | None) -> None:
-        self._expected = None if token is None else b"Bearer " + token.encode()
-
-    def __call__(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raises Refused: the token is missing or wrong."""
-        if self._expected is None:
-            return
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
-            raise Refused(401, "the token is missing or wrong")
 
 
 def route(path: str, handler: Handler, method: str = "GET") -> Route:
@@ -65,3 +48,32 @@ async def http_error(request: Request, error: Exception) -> Response:
     response = object_of(status, STATUS_OF.get(status, "the request cannot be read"))
     response.headers.update(getattr(error, "headers", None) or {})
     return response
+
+
+async def clock(request: Request) -> Response:
+    """GET and POST /v2/clock: when the server had the request and when it answered, on its
+    monotonic clock. A request may carry bytes that nobody reads; ?bytes=N asks for N blanks more.
+    """
+    await read_body(dict(request.scope["headers"]), request.receive, None)
+    received_s = time.monotonic()
+    asked = request.query_params.get("bytes", "0")
+    known = asked.isascii() and asked.isdigit() and len(asked) <= 7
+    if not known or int(asked) > MOST_BYTES:
+        raise Refused(400, "'bytes' must be a number of at most %d" % MOST_BYTES)
+    document = {"received_s": received_s, "sent_s": time.monotonic()}
+    return filled(json.dumps(document).encode(), b" ", int(asked), "application/json")
+
+
+def filled(first: bytes, filler: bytes, count: int, media_type: str) -> Response:
+    """A response of `first` and `count` more bytes, which are never all in memory."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield first
+        for start in range(0, count, PIECE_BYTES):
+            yield filler * min(PIECE_BYTES, count - start)
+            await asyncio.sleep(0)  # others' turn: a fast reader is always ready for more
+
+    if count <= PIECE_BYTES:
+        return Response(first + filler * count, media_type=media_type)
+    headers = {"Content-Length": str(len(first) + count)}
+    return StreamingResponse(pieces(), headers=headers, media_type=media_type)

@@ -44,72 +44,43 @@ function barTip(entry, latency, fastest) {
   return lines.join("\n") + "\n" + words([...new Set(sources)]);
 }
 
-// A configuration's bar: its parts as [length, class], its total (null: not measured), and its tip.
-function latencyRows(series, even) {
-  return visible(series).map((entry) => {
-    const latency = partsAt(entry, state.rate);
-    if (!latency) return { entry, total: null, tip: missingTip(entry.why) };
-    const parts = latency.parts.map((part, k) => [part, ["board", "link", "server"][k]]);
-    return { entry, total: latency.total, parts, tip: barTip(entry, latency, even) };
-  });
+// A configuration's bar: its parts as [start, length, class], its total (null: not measured), and its tip.
+function latencyBar(entry, even) {
+  const latency = partsAt(entry, state.rate);
+  if (!latency) return { total: null, tip: missingTip(entry.why) };
+  let end = 0;
+  const parts = latency.parts.map((part, k) => [(end += part) - part, part, ["board", "link", "server"][k]]);
+  return { total: latency.total, parts: parts.filter(([, part]) => part > 0), tip: barTip(entry, latency, even) };
 }
 
-function costRows(series, cost) {
-  return visible(series).map((entry) => {
-    const { value, low, high, why, word } = entry.costs[cost.key];
-    if (value === null) return { entry, total: null, tip: missingTip(why, word) };
-    const tip = entry.label + " (" + entry.models + "): " + cost.title + "\n" + numberTip(entry.costs[cost.key]);
-    return { entry, total: value, low, high, tip, parts: [[value, "board"]] };
-  });
+function costBar(entry, cost) {
+  const value = entry.costs[cost.key];
+  if (value.value === null) return { total: null, tip: missingTip(value.why, value.word) };
+  return { total: value.value, ends: value.high === undefined ? null : [value.low, value.high], parts: [[0, value.value, "board"]],
+    tip: entry.label + " (" + entry.models + "): " + cost.title + "\n" + numberTip(value) };
 }
 
 function drawBars(series) {
   const cost = D.costs.find((c) => c.key === state.shows), fit = state.fit && !cost;
   const fast = series.entries.find((entry) => entry.id === series.fastest);
   const even = fast && !cost ? totalAt(fast) : null;
-  const rows = cost ? costRows(series, cost) : latencyRows(series, even);
-  const width = Math.max(300, $("bars").clientWidth), row = 19, right = 58;
-  const left = Math.max(62, 14 + 6.5 * Math.max(...rows.map(({ entry }) => entry.label.length)));
+  const rows = visible(series).map((entry) => ({ entry, ...(cost ? costBar(entry, cost) : latencyBar(entry, even)) }));
   const shown = rows.filter((r) => r.total !== null && (!fit || !r.entry.split));
-  const highest = Math.max(...shown.map((r) => r.high || r.total), 1e-9) * (fit ? 1.25 : 1);
-  const x = (value) => left + (Math.min(value, highest) / highest) * (width - left - right);
-  const height = rows.length * row + 26, unit = cost ? cost.unit && " " + cost.unit : " s";
-  const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
-    "aria-label": cost ? cost.title + " of each configuration" : "End-to-end latency of each configuration at " + rateText(state.rate) });
-  for (const at of ticks(highest, width < 500 ? 3 : 6)) {
-    chart.append(svg("line", { x1: x(at), x2: x(at), y1: 0, y2: height - 20, class: "grid" }));
-    chart.append(svg("text", { x: x(at), y: height - 6, "text-anchor": "middle", class: "quiet tick" }, plain(at) + unit));
-  }
-  rows.forEach(({ entry, total, low, high, parts, tip }, i) => {
-    const y = i * row;
-    const group = svg("g", { "data-config": entry.id });
-    group.append(svg("text", { x: left - 6, y: y + 14, "text-anchor": "end" }, entry.label));
-    if (total === null) group.append(svg("text", { x: left + 4, y: y + 14, class: "quiet" }, "not measured"));
-    else {
-      let from = 0;
-      for (const [part, name] of parts) {
-        const bar = svg("rect", { x: x(from), y: y + 3, width: Math.max(0, x(from + part) - x(from)), height: row - 6, class: name });
-        group.append(bar);
-        from += part;
-      }
-      if (high !== undefined) group.append(svg("line", { x1: x(low), x2: x(high), y1: y + row / 2, y2: y + row / 2, class: "interval" }));
-      const over = total > highest ? " \u2192" : "";
-      group.append(svg("text", { x: x(high || total) + 4, y: y + 14, class: "total" }, significant(total) + over));
-      group.dataset.total = total;
-    }
-    group.dataset.tip = tip;
-    group.setAttribute("color", colourOf(entry.group));
-    chart.append(group);
-  });
-  if (even !== null) {
-    const line = svg("line", { x1: x(even), x2: x(even), y1: 0, y2: height - 20, class: "even" });
-    line.dataset.seconds = even;
-    line.dataset.tip = "the fastest local configuration, " + fast.label + ": " + significant(even) + " s\n" + words(sourcesAt(fast));
-    chart.append(line);
-  }
-  const kinds = cost ? [cost.key] : ["total_s", "board_s", "transfer_s", "server_s"];
-  show("bars", chart, () => [["configuration", ...kinds], ...rows.map(({ entry, total, parts }) =>
-    [entry.label, total, ...(cost || total === null ? [] : parts.map(([part]) => part))])]);
+  const highest = Math.max(...shown.map((r) => (r.ends ? r.ends[1] : r.total)), 1e-9) * (fit ? 1.25 : 1);
+  const bars = rows.map(({ entry, total, parts = [], ends, tip }) => ({
+    name: entry.label, colour: colourOf(entry.group), parts, ends, tip, end: ends ? ends[1] : total || 0,
+    data: { "data-config": entry.id, ...(total === null ? {} : { "data-total": total }) },
+    kind: total === null ? "quiet" : "total",
+    text: total === null ? "not measured" : significant(total) + (total > highest ? " \u2192" : ""),
+  }));
+  const label = cost ? cost.title + " of each configuration" : "End-to-end latency of each configuration at " + rateText(state.rate);
+  const { chart, x, height } = drawRows("bars", label, bars, { row: 19, right: 58, highest,
+    left: Math.max(62, 14 + 6.5 * Math.max(...rows.map(({ entry }) => entry.label.length))),
+    steps: $("bars").clientWidth < 500 ? 3 : 6, unit: cost ? cost.unit && " " + cost.unit : " s" });
+  if (even !== null)
+    add(chart, "line", { x1: x(even), x2: x(even), y1: 0, y2: height - 20, class: "even", "data-seconds": even },
+      "the fastest local configuration, " + fast.label + ": " + significant(even) + " s\n" + words(sourcesAt(fast)));
+  show("bars", chart);
   $("parts").hidden = Boolean(cost);
   $("fit").disabled = Boolean(cost);
 }

@@ -1,20 +1,19 @@
 // Small helpers: elements, numbers as the report prints them, one tip for everything.
 const D = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
-const NS = "http://www.w3.org/2000/svg";
 
-function el(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
+function filled(node, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   node.append(...children);
   return node;
 }
 
+function el(name, attributes = {}, ...children) {
+  return filled(document.createElement(name), attributes, children);
+}
+
 function svg(name, attributes = {}, ...children) {
-  const node = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
+  return filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 }
 
 // Three significant digits and no exponent, as in the tables.
@@ -74,28 +73,68 @@ function overlap(a, b) {
   return a.left < b.right - 0.5 && b.left < a.right - 0.5 && a.top < b.bottom - 0.5 && b.top < a.bottom - 0.5;
 }
 
-// Saves rows of cells as a CSV file (RFC 4180); null is an empty cell.
-function saveCsv(name, rows) {
-  const quoted = (cell) => (/[",\n\r]/.test(cell) ? '"' + cell.replaceAll('"', '""') + '"' : cell);
-  // A spreadsheet takes a text that begins like this for a formula.
-  const safe = (cell) => (isNaN(cell) && /^\s*[=+\-@]/.test(cell) ? "'" + cell : cell);
-  const text = rows.map((row) => row.map((cell) => quoted(safe(String(cell ?? "")))).join(",") + "\n").join("");
-  const address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  el("a", { href: address, download: name + ".csv" }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 1000);
+// A chart as wide as its place, and at least 300 pixels.
+function newChart(place, height, label) {
+  const width = Math.max(300, $(place).clientWidth);
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label });
 }
 
-function csvButton(name, rows) {
-  const button = el("button", { type: "button", class: "csv", "data-csv": name }, name + ".csv");
-  button.addEventListener("click", () => saveCsv(name, rows()));
-  return button;
+// A mark or text in a chart; `tip`: what it says when it is pointed at.
+function add(parent, name, attributes, tip = "", ...children) {
+  const mark = svg(name, attributes, ...children);
+  if (tip) mark.dataset.tip = tip;
+  parent.append(mark);
+  return mark;
 }
 
-// Puts a chart and the CSV of its data in its place. Each mark gets a title; an axis' number that
-// another text covers is removed.
-function show(place, chart, rows) {
+// From numbers to pixels: `low` is at `from`, `high` at `to`.
+function scale(low, high, from, to) {
+  return (value) => from + ((value - low) / (high - low)) * (to - from);
+}
+
+function logScale(low, high, from, to) {
+  const linear = scale(Math.log(low), Math.log(high), from, to);
+  return (value) => linear(Math.log(value));
+}
+
+// Upright lines with numbers under them, at the height `y`.
+function gridX(chart, numbers, x, top, bottom, y, text) {
+  const end = Number(chart.getAttribute("width")) - 40;
+  for (const number of numbers) {
+    add(chart, "line", { x1: x(number), x2: x(number), y1: top, y2: bottom, class: "grid" });
+    add(chart, "text", { x: x(number), y, "text-anchor": x(number) > end ? "end" : "middle", class: "quiet tick" }, "", text(number));
+  }
+}
+
+function gridY(chart, numbers, y, left, right, text) {
+  for (const number of numbers) {
+    add(chart, "line", { x1: left, x2: right, y1: y(number), y2: y(number), class: "grid" });
+    add(chart, "text", { x: left - 4, y: y(number) + 4, "text-anchor": "end", class: "quiet tick" }, "", text(number));
+  }
+}
+
+// Rows of bars: each has a name, parts as [start, length, class], and a text at its end. Names are
+// beside the bars, or `above` pixels over them.
+function drawRows(place, label, rows, { row, left, right, highest, steps, unit, above = 0 }) {
+  const height = rows.length * row + 26, chart = newChart(place, height, label);
+  const linear = scale(0, highest, left, Number(chart.getAttribute("width")) - right);
+  const x = (value) => linear(Math.min(value, highest));
+  gridX(chart, ticks(highest, steps), x, 0, height - 20, height - 6, (at) => plain(at) + unit);
+  rows.forEach(({ name, data, colour, parts, ends, end, text, kind, tip }, i) => {
+    const y = i * row + above, group = add(chart, "g", { ...data, color: colour }, tip);
+    add(group, "text", above ? { x: 2, y: y - 2 } : { x: left - 6, y: y + 14, "text-anchor": "end" }, "", name);
+    for (const [start, length, of] of parts)
+      add(group, "rect", { x: x(start), y: y + 3, width: Math.max(1, x(start + length) - x(start)), height: 13, class: of });
+    if (ends) add(group, "line", { x1: x(ends[0]), x2: x(ends[1]), y1: y + row / 2, y2: y + row / 2, class: "interval" });
+    add(group, "text", { x: x(end) + 4, y: y + 14, class: kind }, "", text);
+  });
+  return { chart, x, height };
+}
+
+// Puts a chart in its place. Each mark gets a title; an axis' number that another text covers is removed.
+function show(place, chart) {
   for (const mark of chart.querySelectorAll("[data-tip]")) mark.prepend(svg("title", {}, mark.dataset.tip));
-  $(place).replaceChildren(chart, csvButton(place.replace("-chart", ""), rows));
+  $(place).replaceChildren(chart);
   const kept = [...chart.querySelectorAll("text:not(.tick)")].map((text) => text.getBoundingClientRect());
   for (const tick of chart.querySelectorAll("text.tick")) {
     const box = tick.getBoundingClientRect();

@@ -33,7 +33,6 @@ function choose() {
 
 function drawAll() {
   if (D.series.length) { drawRates(); drawWaterfall(); }
-  drawTimeline();
   drawTrace();
   drawTradeoff();
 }
@@ -42,7 +41,6 @@ startTips();
 startTables();
 startRates();
 startWaterfall();
-startTimeline();
 startTrace();
 startTradeoff();
 choose();

@@ -13,10 +13,6 @@ function sliderValue(name, position) {
   return low * (high / low) ** (position / 600);
 }
 
-function sliderRate(position) {
-  return sliderValue("rate", position);
-}
-
 // A round rate: 10 kbit/s, not 10.0.
 function rateName(rate) {
   const [number, unit] = rateText(rate).split(" ");
@@ -71,62 +67,42 @@ function partsAt(entry, rate) {
 }
 
 function drawCurves(series) {
-  const width = Math.max(300, $("curves").clientWidth), left = 46, bottom = 26, top = 8;
+  const left = 46, bottom = 26, top = 8;
   const split = visible(series).filter((entry) => entry.split && entry.n);
   const local = ["fastest", "slowest"].map((name) => series.entries.find((entry) => entry.id === series[name])).filter(Boolean);
   const drawn = [...split, ...new Set(local)], labels = drawn.map((entry) => entry.label);
-  const right = 26 + 6.5 * Math.max(0, ...labels.map((label) => label.length));
-  const height = Math.max(300, 15 * labels.length + top + bottom);
-  const rates = Array.from({ length: 61 }, (_, i) => sliderRate(i * 10));
+  const height = Math.max(300, 15 * labels.length + top + bottom), chart = newChart("curves", height, "Latency against the link's rate");
+  const right = Number(chart.getAttribute("width")) - 26 - 6.5 * Math.max(0, ...labels.map((label) => label.length));
+  const rates = Array.from({ length: 61 }, (_, i) => sliderValue("rate", i * 10));
   const lines = split.map((entry) => rates.map((rate) => totalAt(entry, rate)));
   const all = [...lines.flat(), ...local.map((entry) => totalAt(entry))].filter((s) => s > 0);
   if (!all.length) return void $("curves").replaceChildren();
   const low = Math.min(...all) / 1.3, high = Math.max(...all) * 1.3;
-  const x = (rate) => left + (Math.log(rate / LOWEST) / Math.log(HIGHEST / LOWEST)) * (width - left - right);
-  const y = (s) => top + (1 - Math.log(s / low) / Math.log(high / low)) * (height - top - bottom);
-  const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Latency against the link's rate" });
-  for (const s of decades(low, high)) {
-    chart.append(svg("line", { x1: left, x2: width - right, y1: y(s), y2: y(s), class: "grid" }));
-    chart.append(svg("text", { x: left - 4, y: y(s) + 4, "text-anchor": "end", class: "quiet tick" }, plain(s) + " s"));
-  }
-  for (const rate of decades(LOWEST, HIGHEST)) {
-    chart.append(svg("line", { x1: x(rate), x2: x(rate), y1: top, y2: height - bottom, class: "grid" }));
-    if (width > 500 || Math.log10(rate) % 2 === 0)
-      chart.append(svg("text", { x: x(rate), y: height - 8, class: "quiet tick",
-        "text-anchor": rate === HIGHEST ? "end" : rate === LOWEST ? "start" : "middle" }, rateName(rate)));
-  }
-  local.forEach((entry) => {
-    const total = totalAt(entry);
-    const line = svg("line", { x1: left, x2: width - right, y1: y(total), y2: y(total), class: "even" });
-    line.dataset.tip = entry.label + ": " + significant(total) + " s\n" + words(sourcesAt(entry));
-    line.setAttribute("style", "stroke: " + colourOf(entry.group));
-    chart.append(line);
-  });
+  const x = logScale(LOWEST, HIGHEST, left, right), y = logScale(low, high, height - bottom, top);
+  gridY(chart, decades(low, high), y, left, right, (s) => plain(s) + " s");
+  gridX(chart, decades(LOWEST, HIGHEST), x, top, height - bottom, height - 8, rateName);
+  for (const entry of local)
+    add(chart, "line", { x1: left, x2: right, y1: y(totalAt(entry)), y2: y(totalAt(entry)), class: "even", style: "stroke: " + colourOf(entry.group) },
+      entry.label + ": " + significant(totalAt(entry)) + " s\n" + words(sourcesAt(entry)));
   split.forEach((entry, i) => {
     const path = rates.map((rate, k) => (k ? "L" : "M") + x(rate).toFixed(1) + " " + y(lines[i][k]).toFixed(1)).join("");
     const colour = colourOf(entry.group), alike = split.filter((other) => other.group === entry.group);
-    const curve = svg("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.4,
-      "stroke-dasharray": DASHES[alike.indexOf(entry) % DASHES.length] });
-    const wide = svg("path", { d: path, fill: "none", stroke: "transparent", "stroke-width": 9 }), group = svg("g", {}, curve, wide);
     const even = local.length ? evenRate(entry, local[0]) : null;
-    group.dataset.tip = entry.label + ": " + entry.models + (even ? "\nbeats the fastest local one from " +
-      rateText(even) : "\n" + (entry[state.charges].breakeven_why || ""));
-    chart.append(group);
-    if (even >= LOWEST && even <= HIGHEST && local.length) {
-      const dot = svg("circle", { "data-breakeven": even, cx: x(even), cy: y(totalAt(local[0])), r: 4, fill: colour, stroke: "var(--paper)" });
-      dot.dataset.tip = entry.label + " beats " + local[0].label + " from " + rateText(even) + "\n" + words(["simulated", ...sourcesAt(entry)]);
-      chart.append(dot);
-    }
+    const group = add(chart, "g", {}, entry.label + ": " + entry.models + (even ? "\nbeats the fastest local one from " +
+      rateText(even) : "\n" + (entry[state.charges].breakeven_why || "")));
+    add(group, "path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.4, "stroke-dasharray": DASHES[alike.indexOf(entry) % DASHES.length] });
+    add(group, "path", { d: path, fill: "none", stroke: "transparent", "stroke-width": 9 });
+    if (even >= LOWEST && even <= HIGHEST && local.length)
+      add(chart, "circle", { "data-breakeven": even, cx: x(even), cy: y(totalAt(local[0])), r: 4, fill: colour, stroke: "var(--paper)" },
+        entry.label + " beats " + local[0].label + " from " + rateText(even) + "\n" + words(["simulated", ...sourcesAt(entry)]));
   });
   const ends = drawn.map((entry) => y(totalAt(entry, HIGHEST)));
   spread(ends, 15, height - bottom).forEach((at, i) => {
-    const from = width - right, colour = colourOf(drawn[i].group);
-    chart.append(svg("path", { d: `M${from} ${ends[i]}L${from + 16} ${at}`, fill: "none", stroke: colour, "stroke-width": 0.8, class: "leader" }),
-      svg("text", { x: from + 20, y: at + 4, "data-label": drawn[i].id }, drawn[i].label));
+    add(chart, "path", { d: `M${right} ${ends[i]}L${right + 16} ${at}`, fill: "none", stroke: colourOf(drawn[i].group), "stroke-width": 0.8, class: "leader" });
+    add(chart, "text", { x: right + 20, y: at + 4, "data-label": drawn[i].id }, "", drawn[i].label);
   });
-  chart.append(svg("line", { x1: x(state.rate), x2: x(state.rate), y1: top, y2: height - bottom, class: "cursor" }));
-  show("curves", chart, () => [["rate_kbit_s", ...drawn.map((entry) => entry.label + " s")],
-    ...rates.map((rate) => [rate, ...drawn.map((entry) => totalAt(entry, rate))])]);
+  add(chart, "line", { x1: x(state.rate), x2: x(state.rate), y1: top, y2: height - bottom, class: "cursor" });
+  show("curves", chart);
 }
 
 function drawRates() {

@@ -37,9 +37,24 @@ function tableRows(table) {
     ...all.map((row) => heads.flatMap((_, i) => fields[i].length ? fields[i].map((name) => row.cells[i].dataset[name]) : [row.cells[i].textContent === "-" ? "" : row.cells[i].textContent]))];
 }
 
+// Saves rows of cells as a CSV file (RFC 4180); null is an empty cell.
+function saveCsv(name, rows) {
+  const quoted = (cell) => (/[",\n\r]/.test(cell) ? '"' + cell.replaceAll('"', '""') + '"' : cell);
+  // A spreadsheet takes a text that begins like this for a formula.
+  const safe = (cell) => (isNaN(cell) && /^\s*[=+\-@]/.test(cell) ? "'" + cell : cell);
+  const text = rows.map((row) => row.map((cell) => quoted(safe(String(cell ?? "")))).join(",") + "\n").join("");
+  const address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  el("a", { href: address, download: name + ".csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+}
+
 function startTables() {
-  for (const table of document.querySelectorAll("#tables table"))
-    table.parentElement.after(csvButton(table.dataset.name, () => tableRows(table)));
+  for (const table of document.querySelectorAll("#tables table")) {
+    const { name } = table.dataset;
+    const button = el("button", { type: "button", class: "csv", "data-csv": name }, name + ".csv");
+    button.addEventListener("click", () => saveCsv(name, tableRows(table)));
+    table.parentElement.after(button);
+  }
   $("tables").addEventListener("click", (event) => {
     const head = event.target.closest("thead th");
     if (!head) return;

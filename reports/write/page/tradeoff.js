@@ -12,55 +12,39 @@ function drawTradeoff() {
   const task = D.tradeoffs[Number($("tradeoff-task").value) || 0];
   if (!task) return;
   const curves = task.curves.filter((curve) => !hidden.has(curve.group));
-  const name = $("tradeoff-x").value;
-  const width = Math.max(300, $("tradeoff-chart").clientWidth), left = 46, right = 10, top = 8, bottom = 30;
-  const legend = curves.length * 17 + 8, height = 320 + legend;
+  const name = $("tradeoff-x").value, left = 46, top = 8, bottom = 290;
   const points = curves.flatMap((c) => c.points.filter((p) => c.local || p[name].value !== null));
   const xs = curves.filter((c) => !c.local).flatMap((c) => c.points).map((p) => p[name].value).filter((v) => v > 0);
   const ys = points.flatMap((p) => [p.y.value, p.y.low, p.y.high]).filter((v) => typeof v === "number");
   if (!xs.length || !ys.length) return $("tradeoff-chart").replaceChildren(el("p", {}, "No such sizes were recorded."));
-  const low = Math.min(...xs) / 1.3, high = Math.max(...xs) * 1.3;
-  const bottomY = Math.min(...ys) - 2, topY = Math.max(...ys) + 2;
-  const x = (v) => left + (Math.log(v / low) / Math.log(high / low)) * (width - left - right);
-  const y = (v) => top + (1 - (v - bottomY) / (topY - bottomY)) * (320 - top - bottom);
-  const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": task.name });
-  const step = ticks(topY - bottomY, 5)[1];
-  for (let at = Math.ceil(bottomY / step) * step; at <= topY; at += step) {
-    chart.append(svg("line", { x1: left, x2: width - right, y1: y(at), y2: y(at), class: "grid" }));
-    chart.append(svg("text", { x: left - 4, y: y(at) + 4, "text-anchor": "end", class: "quiet tick" }, plain(at)));
-  }
-  const unit = name === "x" ? " KiB" : name === "e" ? " MiB" : "";
-  for (const v of decades(low, high)) {
-    chart.append(svg("line", { x1: x(v), x2: x(v), y1: top, y2: 320 - bottom, class: "grid" }));
-    chart.append(svg("text", { x: x(v), y: 320 - 12, "text-anchor": x(v) > width - 40 ? "end" : "middle", class: "quiet tick" }, plain(v) + unit));
-  }
+  const chart = newChart("tradeoff-chart", 328 + curves.length * 17, task.name), right = Number(chart.getAttribute("width")) - 10;
+  const low = Math.min(...xs) / 1.3, high = Math.max(...xs) * 1.3, least = Math.min(...ys) - 2, most = Math.max(...ys) + 2;
+  const x = logScale(low, high, left, right), y = scale(least, most, bottom, top);
+  const step = ticks(most - least, 5)[1], first = Math.ceil(least / step);
+  gridY(chart, Array.from({ length: Math.floor(most / step) - first + 1 }, (_, i) => (first + i) * step), y, left, right, plain);
+  gridX(chart, decades(low, high), x, top, bottom, bottom + 18, (v) => plain(v) + { x: " KiB", e: " MiB", exr: "" }[name]);
   const names = [];
   curves.forEach((curve, i) => {
     const base = curve.label.replace(" (published)", "");
     if (!names.includes(base)) names.push(base);
-    const colour = colourOf(curve.group), mark = MARKS[names.indexOf(base) % MARKS.length];
-    const dash = curve.published ? "4 3" : "none", fill = curve.published ? "var(--paper)" : colour;
+    const stroke = colourOf(curve.group), d = MARKS[names.indexOf(base) % MARKS.length];
+    const dash = curve.published ? "4 3" : "none", fill = curve.published ? "var(--paper)" : stroke;
     const known = curve.points.filter((p) => p.y.value !== null && (curve.local || p[name].value > 0));
-    const path = curve.local ? known.map((p) => `M${left} ${y(p.y.value)}H${width - right}`).join("")
+    const path = curve.local ? known.map((p) => `M${left} ${y(p.y.value)}H${right}`).join("")
       : known.map((p, k) => (k ? "L" : "M") + x(p[name].value) + " " + y(p.y.value)).join("");
-    const line = svg("path", { d: path, fill: "none", stroke: colour, "stroke-dasharray": dash, "stroke-width": 1.4 });
-    line.dataset.tip = curve.local && known.length ? tradeoffTip(known[0], null, name) : curve.label;
-    chart.append(line);
+    const line = { fill: "none", stroke, "stroke-dasharray": dash, "stroke-width": 1.4 };
+    add(chart, "path", { ...line, d: path }, curve.local && known.length ? tradeoffTip(known[0], null, name) : curve.label);
     for (const p of curve.local ? [] : known) {
-      const group = svg("g", {});
-      if (p.y.low !== undefined)
-        group.append(svg("line", { x1: x(p[name].value), x2: x(p[name].value), y1: y(p.y.low), y2: y(p.y.high), stroke: colour }));
-      group.append(svg("path", { d: mark, transform: `translate(${x(p[name].value)} ${y(p.y.value)})`, fill, stroke: colour, "stroke-width": 1.4 }));
-      group.dataset.tip = tradeoffTip(p, p[name], name);
-      chart.append(group);
+      const at = x(p[name].value), group = add(chart, "g", {}, tradeoffTip(p, p[name], name));
+      if (p.y.low !== undefined) add(group, "line", { x1: at, x2: at, y1: y(p.y.low), y2: y(p.y.high), stroke });
+      add(group, "path", { d, transform: `translate(${at} ${y(p.y.value)})`, fill, stroke, "stroke-width": 1.4 });
     }
-    const at = 320 + 6 + i * 17;
-    chart.append(svg("line", { class: "key", x1: left, x2: left + 24, y1: at, y2: at, stroke: colour, "stroke-dasharray": dash, "stroke-width": 1.6 }));
-    if (!curve.local) chart.append(svg("path", { class: "key", d: mark, transform: `translate(${left + 12} ${at})`, fill, stroke: colour }));
-    chart.append(svg("text", { x: left + 32, y: at + 4 }, curve.label + (known.length ? "" : " (no such size)")));
+    const at = 326 + i * 17;
+    add(chart, "path", { ...line, d: `M${left} ${at}h24`, class: "key" });
+    if (!curve.local) add(chart, "path", { class: "key", d, transform: `translate(${left + 12} ${at})`, fill, stroke });
+    add(chart, "text", { x: left + 32, y: at + 4 }, "", curve.label + (known.length ? "" : " (no such size)"));
   });
-  show("tradeoff-chart", chart, () => [["system", "model", "size", "percent", "low", "high"], ...curves.flatMap((curve) =>
-    curve.points.map((p) => [curve.label, p.model, curve.local ? null : p[name].value, p.y.value, p.y.low, p.y.high]))]);
+  show("tradeoff-chart", chart);
 }
 
 function startTradeoff() {

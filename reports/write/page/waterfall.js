@@ -45,29 +45,16 @@ function drawWaterfall() {
   const entry = D.series[state.series].entries.find((e) => e.id === $("waterfall-config").value);
   const sample = entry && entry.samples[Number($("waterfall-sample").value) || 0];
   if (!sample) return $("waterfall-chart").replaceChildren();
-  const bars = withLink(entry, sample);
-  const total = Math.max(...bars.map((bar) => bar.start + bar.seconds), 1e-9);
-  const width = Math.max(300, $("waterfall-chart").clientWidth), narrow = width < 600, row = narrow ? 32 : 18, right = 66;
-  const left = narrow ? 18 : 14 + 6.2 * Math.max(...bars.map((bar) => stageName(bar.stage).length));
-  const x = (s) => left + (s / total) * (width - left - right);
-  const height = bars.length * row + 26;
-  const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
-    "aria-label": "Stages of one image through " + entry.label });
-  for (const at of ticks(total * 1000, width < 500 ? 2 : 6)) {
-    chart.append(svg("line", { x1: x(at / 1000), x2: x(at / 1000), y1: 0, y2: height - 20, class: "grid" }));
-    chart.append(svg("text", { x: x(at / 1000), y: height - 6, "text-anchor": "middle", class: "quiet tick" }, plain(at) + " ms"));
-  }
-  bars.forEach((bar, i) => {
-    const y = i * row + (narrow ? 14 : 0), group = svg("g", { color: colourOf(entry.group) }), end = bar.start + bar.seconds;
-    const box = svg("rect", { x: x(bar.start), y: y + 3, width: Math.max(1, x(end) - x(bar.start)), height: 13, class: bar.simulated ? "link simulated" : bar.end });
-    group.append(svg("text", narrow ? { x: 2, y: y - 2 } : { x: left - 6, y: y + 14, "text-anchor": "end" }, stageName(bar.stage)), box,
-      svg("text", { x: x(end) + 4, y: y + 14, class: "quiet" }, significant(1000 * bar.seconds) + " ms"));
-    group.dataset.tip = waterfallTip(bar, entry);
-    group.dataset.stage = bar.stage;
-    chart.append(group);
-  });
-  show("waterfall-chart", chart, () => [["stage", "name", "end", "start_s", "seconds"],
-    ...bars.map((bar) => [bar.stage, stageName(bar.stage), bar.end, bar.start, bar.seconds])]);
+  const bars = withLink(entry, sample), narrow = $("waterfall-chart").clientWidth < 600;
+  const rows = bars.map((bar) => ({
+    name: stageName(bar.stage), colour: colourOf(entry.group), data: { "data-stage": bar.stage },
+    parts: [[1000 * bar.start, 1000 * bar.seconds, bar.simulated ? "link simulated" : bar.end]],
+    end: 1000 * (bar.start + bar.seconds), kind: "quiet", text: significant(1000 * bar.seconds) + " ms", tip: waterfallTip(bar, entry),
+  }));
+  const { chart } = drawRows("waterfall-chart", "Stages of one image through " + entry.label, rows, {
+    row: narrow ? 32 : 18, above: narrow ? 14 : 0, right: 66, unit: " ms", steps: narrow ? 2 : 6,
+    left: narrow ? 18 : 14 + 6.2 * Math.max(...rows.map(({ name }) => name.length)), highest: Math.max(...rows.map(({ end }) => end), 1e-6) });
+  show("waterfall-chart", chart);
 }
 
 function fillSamples() {

@@ -22,10 +22,11 @@ from splitwatt.energy.commands.integrate import integrate_file
 from splitwatt.energy.commands.read import read_once
 from splitwatt.energy.endpoint.server import Endpoint
 from splitwatt.energy.joules.per_image import block_energy
+from splitwatt.energy.joules.windows import Window, window_energies
 from splitwatt.energy.monitor import EnergyMonitor
 from splitwatt.energy.rail_set import NoSensorError, open_rails
 from splitwatt.energy.rails.rail import AVERAGE, Rail
-from splitwatt.energy.trace.writer import TraceWriter, rail_records
+from splitwatt.energy.trace.files import TraceWriter, rail_records, read_trace
 from tests.board.tiny import COMMAND
 from tests.energy import trees
 
@@ -124,14 +125,10 @@ def test_several_gaps_and_a_window_over_one(tmp_path):
     rail = integrate_file(path)["rails"]["VDD_IN"]
     assert rail["gaps"] == 2 and rail["gap_s"] == pytest.approx(96.0)
     assert rail["joules"] == pytest.approx(30.0, rel=0.02)
-    windows = [("across", 1.0, 11.0), ("inside", 10.5, 11.5)]
-    (tmp_path / "w.jsonl").write_text(
-        "".join(json.dumps({"name": n, "start_s": a, "end_s": b}) + "\n" for n, a, b in windows)
-    )
-    across, inside = integrate_file(path, windows_path=str(tmp_path / "w.jsonl"))["windows"]
-    assert across["rails"]["VDD_IN"]["joules"] is None
-    assert "8 s of 10 s were not measured" in across["rails"]["VDD_IN"]["refused"]
-    assert inside["rails"]["VDD_IN"]["joules"] == pytest.approx(5.0, rel=0.05)
+    windows = [Window("across", 1.0, 11.0), Window("inside", 10.5, 11.5)]
+    across, inside = (w.rails["VDD_IN"] for w in window_energies(read_trace(path), windows))
+    assert across.joules is None and "8 s of 10 s were not measured" in across.refused
+    assert inside.joules == pytest.approx(5.0, rel=0.05)
 
 
 def test_a_trace_that_changes_its_rate_has_no_gap(tmp_path):
@@ -408,11 +405,9 @@ def test_idle_power_is_not_that_of_the_work_before_it(tmp_path):
     writer.close({})
     block = block_energy(path, 5.0, 15.0, 10, idle=[(2.0, 5.0), (15.0, 18.0)])
     assert block["total"]["idle_watts"] == pytest.approx(100.0, rel=0.01)
-    (tmp_path / "w.jsonl").write_text(
-        '{"name": "idle", "start_s": 15, "end_s": 18}\n{"name": "work", "start_s": 6, "end_s": 14}\n'
-    )
-    _, work = integrate_file(path, windows_path=str(tmp_path / "w.jsonl"))["windows"]
-    assert work["total_net_joules"] == pytest.approx(8 * 200.0, rel=0.01)
+    windows = [Window("idle", 15.0, 18.0), Window("work", 6.0, 14.0)]
+    _, work = window_energies(read_trace(path), windows)
+    assert work.total_net_joules == pytest.approx(8 * 200.0, rel=0.01)
 
 
 NVML = r"""

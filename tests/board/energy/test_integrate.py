@@ -11,11 +11,15 @@ from splitwatt.energy.commands.integrate import integrate_file, not_measured
 from splitwatt.energy.joules import simpson as integrate
 from splitwatt.energy.joules.confidence import bootstrap_mean
 from splitwatt.energy.joules.per_image import block_energy
-from splitwatt.energy.joules.per_rail import LEAST_READINGS, rail_energy, trace_energy
-from splitwatt.energy.joules.windows import Window, shifted, window_energies
-from splitwatt.energy.trace.files import read_trace, unknown_rail
+from splitwatt.energy.joules.windows import (
+    LEAST_READINGS,
+    Window,
+    rail_energy,
+    trace_energy,
+    window_energies,
+)
+from splitwatt.energy.trace.files import TraceWriter, rail_records, read_trace, unknown_rail
 from splitwatt.energy.trace.readings import estimate_period, usable_readings
-from splitwatt.energy.trace.writer import TraceWriter, rail_records
 
 RAIL = unknown_rail("VDD_IN", "a test")
 
@@ -313,12 +317,7 @@ def test_net_joules_are_gross_less_idle_before_and_after(tmp_path):
     assert work.total_joules == pytest.approx(15.0)
     assert work.total_net_joules == pytest.approx(15.0 - 3 * 1.1)
     assert window_energies(trace, windows[1:2])[0].total_net_joules is None
-    (tmp_path / "windows.jsonl").write_text(
-        "".join(json.dumps(dict(w._asdict())) + "\n" for w in windows)
-    )
-    shown = integrate_file(path, windows_path=str(tmp_path / "windows.jsonl"))["windows"]
-    assert [w["name"] for w in shown] == ["idle", "work", "idle"]
-    assert shown[1]["rails"]["VDD_IN"]["joules"] == pytest.approx(15.0)
+    assert work.rails["VDD_IN"].joules == pytest.approx(15.0)
 
 
 def test_joules_per_image_of_a_block(tmp_path):
@@ -340,7 +339,7 @@ def test_joules_per_image_of_a_block(tmp_path):
     assert total["net_joules_per_image"] == pytest.approx((exact - 9.0) / 100, rel=1e-4)
     low, high = total["interval_joules_per_image"]
     assert low < exact / 100 < high
-    assert block["rails"]["VDD_IN"]["pieces"] == 20
+    assert len(block["rails"]["VDD_IN"]["joules_per_image_of_pieces"]) == 20
     assert block["provenance"] == "measured"
     assert block_energy(path, 2.5, 2.52, 1)["total"]["joules"] is None
     with pytest.raises(SensorError, match="without inferences"):
@@ -388,11 +387,7 @@ def test_the_interval_holds_its_own_value(tmp_path):
         total = block_with_a_gap(tmp_path, 0.0, load)["total"]
         low, high = total["interval_joules_per_image"]
         assert low < total["joules_per_image"] < high
-        assert total["pieces"] == 20
-
-
-def test_clocks_are_aligned():
-    assert shifted([Window("server", 1.0, 2.0)], 100.0) == [Window("server", 101.0, 102.0)]
+        assert len(total["joules_per_image_of_pieces"]) == 20
 
 
 def test_bootstrap_interval():
@@ -436,7 +431,8 @@ def test_a_counter_that_stands_still_beside_one_that_moves_used_nothing(tmp_path
     assert rails["core"].joules == 0.0 and rails["package-0"].joules > 0
     block = block_energy(path, 2.0, 18.0, 100)
     assert block["rails"]["core"]["joules_per_image"] == 0.0
-    assert block["rails"]["core"]["pieces"] == block["rails"]["package-0"]["pieces"] > 0
+    pieces = [len(row["joules_per_image_of_pieces"]) for row in block["rails"].values()]
+    assert pieces[0] == pieces[1] > 0
 
 
 def test_a_window_that_was_measured_in_part_has_no_joules(tmp_path):
@@ -449,14 +445,11 @@ def test_a_window_that_was_measured_in_part_has_no_joules(tmp_path):
     assert whole.total_joules == pytest.approx(smooth_joules(6.5, 9.5), rel=5e-3)
 
 
-def test_bounds_in_the_wrong_order_and_windows_that_are_none(tmp_path):
+def test_bounds_in_the_wrong_order(tmp_path):
     times = uneven(10, 100)
     path = write_csv(tmp_path / "t.csv", times, [smooth(t) for t in times])
     with pytest.raises(UsageError, match="--from before --to"):
         integrate_file(path, start_s=8.0, end_s=5.0)
-    (tmp_path / "w.jsonl").write_text('{"name": "a", "start_s": null, "end_s": 3.0}\n')
-    with pytest.raises(SensorError, match="not a window"):
-        integrate_file(path, windows_path=str(tmp_path / "w.jsonl"))
 
 
 def test_joules_that_no_sensor_measured_say_so():

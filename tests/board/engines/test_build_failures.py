@@ -48,7 +48,7 @@ def test_a_build_that_dies_leaves_nothing_half_written(tmp_path, monkeypatch, en
     monkeypatch.setattr("splitwatt.device_configs.child.sys.executable", str(program))
     told = []
     with pytest.raises(EngineError) as error:
-        list(build.build_engines(Bundle.open(path), "board", [], told.append))
+        list(build.build_engines(Bundle.open(path), "board", build.Options(), told.append))
     sentence = str(error.value)
     assert all(word in sentence for word in words) and "\n" not in sentence, sentence
     assert os.listdir(os.path.join(path, "engines")) == ["model-other.engine"]
@@ -67,11 +67,11 @@ def test_an_interrupted_build_leaves_nothing_half_written(tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return 0.0
 
-    monkeypatch.setattr(
-        "splitwatt.engines.tensorrt.building.running.time.monotonic", lambda: interrupt(0)
-    )
+    running = "splitwatt.engines.tensorrt.building.running."
+    monkeypatch.setattr(running + "_TELL_EVERY_S", 0.2)
+    monkeypatch.setattr(running + "time.monotonic", lambda: interrupt(0))
     with pytest.raises(KeyboardInterrupt):
-        list(build.build_engines(Bundle.open(path), "board", [], lambda line: None))
+        list(build.build_engines(Bundle.open(path), "board", build.Options(), lambda line: None))
     assert os.listdir(os.path.join(path, "engines")) == ["model-other.engine"]
 
 

@@ -51,13 +51,13 @@ def payload_check(folder):
 
 
 def test_a_sound_bundle_passes(folder, capsys):
-    assert cli.VERBS["verify"]([folder]) == 0
+    assert cli.verify([folder]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == CHECKS and all(line.startswith("[x] ") for line in lines)
 
 
 def test_json_is_one_document(folder, capsys):
-    assert cli.VERBS["verify"]([folder, "--json"]) == 0
+    assert cli.verify([folder, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["passed"] is True and len(document["checks"]) == CHECKS
 
@@ -93,7 +93,7 @@ def test_a_difference_fails_its_check(folder, capsys, name, change, check):
     else:
         rewrite(folder, **{name: change})
     assert failed(folder) == [check]
-    assert cli.VERBS["verify"]([folder]) == 1
+    assert cli.verify([folder]) == 1
     printed = capsys.readouterr()
     assert printed.out.count("[ ]") == 1 and "1 of %d checks failed" % CHECKS in printed.err
 
@@ -150,18 +150,18 @@ def test_another_rounding_of_a_few_latents_is_reported_and_passes(folder):
 
 
 def test_what_is_missing_is_one_sentence(folder, tmp_path, capsys):
-    assert guarded(cli.VERBS["verify"], [str(tmp_path / "nowhere")]) == 1
+    assert guarded(cli.verify, [str(tmp_path / "nowhere")]) == 1
     assert "no bundle" in capsys.readouterr().err
-    assert guarded(cli.VERBS["verify"], [folder, "--backend", "cup"]) == 2
+    assert guarded(cli.verify, [folder, "--backend", "cup"]) == 2
     assert "cpu" in capsys.readouterr().err
     os.unlink(os.path.join(folder, "body.onnx"))
-    assert guarded(cli.VERBS["verify"], [folder]) == 1
+    assert guarded(cli.verify, [folder]) == 1
     assert "body.onnx is missing" in capsys.readouterr().err
     again = tiny.tiny_bundle(tmp_path / "again", photos=1)
     document = tiny.read_document(again)
     document["samples"] = []
     tiny.write_document(again, document)
-    assert guarded(cli.VERBS["verify"], [again]) == 1
+    assert guarded(cli.verify, [again]) == 1
     assert "no sample photographs" in capsys.readouterr().err
 
 
@@ -184,7 +184,7 @@ def test_what_is_missing_is_one_sentence(folder, tmp_path, capsys):
 )
 def test_expected_arrays_that_compare_with_nothing_are_refused(folder, capsys, name, change):
     rewrite(folder, **{name: change})
-    assert guarded(cli.VERBS["verify"], [folder]) == 1
+    assert guarded(cli.verify, [folder]) == 1
     said = capsys.readouterr().err
     assert "temple.npz holds" in said and "export the bundle again" in said
 
@@ -199,7 +199,7 @@ def test_of_a_board_s_half_the_board_s_parts_are_verified(folder, capsys):
     for part in bundle.manifest.parts:
         if part.placement == "server":
             os.unlink(bundle.part_path(part.name))
-    assert cli.VERBS["verify"]([folder]) == 0
+    assert cli.verify([folder]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "the board's alone are verified" in lines[0] and "payload" in lines[-1]
     assert len(lines) == CHECKS - 3

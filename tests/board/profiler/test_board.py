@@ -146,7 +146,7 @@ def test_a_server_that_is_not_there_is_told():
     client = Client(Endpoint("http://127.0.0.1:9"), 1.0, retry_after_s=(0.01,))
     with pytest.raises(ServerError, match="cannot be reached"):
         client.infer("m", b"1", [1] * 6)
-    assert not client.reachable and not client.ready()
+    assert not client.reachable
 
 
 def test_memory_is_read_from_proc(tmp_path):

@@ -11,11 +11,10 @@ from splitwatt.profiler.analyse.waterfall import jumps, offset_at, waterfall
 from splitwatt.profiler.config.config import from_document
 from splitwatt.profiler.execute.block.survey import Survey
 from splitwatt.profiler.links.link import Link, framed_bytes
-from splitwatt.profiler.links.parse import parse_link, parse_links
-from splitwatt.profiler.links.presets import PRESETS
+from splitwatt.profiler.links.parse import PRESETS, parse_link, parse_links
 from splitwatt.profiler.links.simulated import delay
+from splitwatt.profiler.records.blocks import ClockEstimate
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.network import ClockEstimate
 from splitwatt.profiler.records.run import CLOCK_FILE, read_records
 from splitwatt.profiler.records.sample import Request, Sample
 

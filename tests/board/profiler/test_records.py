@@ -18,8 +18,7 @@ from splitwatt.profiler.analyse.times import (
 )
 from splitwatt.profiler.check.cli import audit
 from splitwatt.profiler.config.config import load_config
-from splitwatt.profiler.config.estimated import bits_per_element, estimated_bytes
-from splitwatt.profiler.config.published import published_bytes
+from splitwatt.profiler.config.sizes import bits_per_element, estimated_bytes, published_bytes
 from splitwatt.profiler.execute.plan import plan_blocks
 from splitwatt.profiler.execute.work import Recorded
 from splitwatt.profiler.links.link import Link, framed_bytes
@@ -311,7 +310,7 @@ def test_a_line_that_is_not_json_is_left_out_and_reported(tmp_path, name, conten
     good = (path / name).read_text() if (path / name).exists() else ""
     (path / name).write_text(content + good)
     run = read_run(str(path))
-    assert run.damaged == ("%s, line 1 is damaged and left out" % (path / name),)
+    assert run.damaged == ["%s, line 1 is damaged and left out" % (path / name)]
     assert [s.inference for s in run.samples] == [0, 1]
     assert set(Recorded(str(path)).done("Ours1.cpu.0").inferences) == {0, 1}
 

@@ -7,7 +7,6 @@ from onnx import TensorProto, helper
 
 from splitwatt.device_configs.errors import BitstreamError, ExportError
 from splitwatt.engines.rangecoder import RangeCoder, Tables, graph
-from splitwatt.engines.rangecoder import words as coded_words
 
 
 @pytest.fixture
@@ -53,8 +52,8 @@ def test_words_become_strings(tables):
     string = RangeCoder(tables).encode(latent)[0]
     words = np.zeros((2, (2 * 3 * 40 * 90 + 164) // 4), np.int32)
     words[0].view(np.uint8)[: len(string)] = np.frombuffer(string, np.uint8)
-    assert coded_words.strings_of(words[:1], np.array([len(string)])) == [string]
+    assert graph.strings_of(words[:1], np.array([len(string)])) == [string]
     with pytest.raises(BitstreamError):
-        coded_words.strings_of(words, np.array([len(string), -1]))
+        graph.strings_of(words, np.array([len(string), -1]))
     with pytest.raises(BitstreamError):
-        coded_words.strings_of(words, np.array([len(string), 4 * words.shape[1] + 1]))
+        graph.strings_of(words, np.array([len(string), 4 * words.shape[1] + 1]))

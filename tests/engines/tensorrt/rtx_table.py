@@ -38,15 +38,16 @@ from splitwatt.device_configs.targets import known_targets, load_target
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.rangecoder import Tables
-from splitwatt.engines.rangecoder.graph import append_encoder
-from splitwatt.engines.rangecoder.words import LATENT
+from splitwatt.engines.rangecoder.graph import LATENT, append_encoder
 from splitwatt.engines.tensorrt import plugin, rtx
 from splitwatt.engines.tensorrt.building import builder
-from splitwatt.engines.tensorrt.log import Log
+from splitwatt.engines.tensorrt.log import make_logger
 from splitwatt.engines.tensorrt.shapes import image_range, profile_of
 from splitwatt.engines.verify.samples import write_manifest
 from splitwatt.export import exporter, zoo
-from splitwatt.export.compat import Fitted, check_model, fit, load_table, tables_of
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.fit import Fitted, fit, tables_of
+from splitwatt.export.compat.tables import load_table
 from splitwatt.export.precision.error import Board
 from splitwatt.export.precision.graph import to_fp16, to_int8
 from splitwatt.export.precision.int8_images import calibration_images
@@ -142,18 +143,10 @@ def trace(name: str, folder: Path) -> Bundle:
     cpu = load_target("cpu")
     request = Request(name, system, rate, cpu, cpu, None, folder)
     with torch.no_grad():
-        network, heads, notes = exporter._network(request)
-        photo = samples(system.preprocess)[0]
-        views = [exporter._View(photo, network)]
-        small = exporter._View(exporter._small(photo, request, network), network)
-        parts: list[Part] = []
-        fits = []
-        for part in network.parts():
-            entries, report = exporter._part(part, request, folder, small, views, network, notes)
-            parts += entries
-            fits.append(report)
-        codec, size = exporter._entropy(network, folder, parts)
-        manifest = exporter._manifest(request, parts, fits, codec, size, heads, notes)
+        work = exporter.Work(request, folder, samples(system.preprocess)[:1])
+        for part in work.network.parts():
+            work.add(part)
+        manifest = work.manifest()
     write_manifest(str(folder), manifest)
     return Bundle.open(str(folder))
 
@@ -270,7 +263,7 @@ def load_coder() -> None:
     trt, _ = runtime()
     with tempfile.TemporaryDirectory() as folder:
         library = str(plugin_library(Path(folder)))
-        plugin.load_plugin(trt, builder.make_logger(trt, Log()), library)
+        plugin.load_plugin(trt, make_logger(trt), library)
 
 
 def build(bundle: Bundle, part: Part, model: onnx.ModelProto) -> dict[str, str]:
@@ -279,18 +272,16 @@ def build(bundle: Bundle, part: Part, model: onnx.ModelProto) -> dict[str, str]:
     if plugin.operators_in(model.SerializeToString()):
         load_coder()
     replaced = stood_in(model)
-    log = Log()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "part.onnx")
         onnx.save(model, path)
-        logger = builder.make_logger(trt, log)
+        logger = make_logger(trt)
         network = trt.Builder(logger).create_network(0)
         parsed = trt.OnnxParser(network, logger).parse_from_file(path)
-        configure = functools.partial(rtx.configure, trt, "8.6")
-        recipe = builder.Recipe(path, profile_of(bundle, part), [], 1 << 30, None, configure)
+        ranges = profile_of(bundle, part)
         try:
-            builder.build_engine(trt, logger, log, recipe)
+            builder.build_engine(trt, logger, path, ranges, [], 1 << 30, None, "8.6")
             said = "yes"
         except builder.EngineError as error:
             said = str(error).split(": ", 1)[-1][:160].replace("|", "/")

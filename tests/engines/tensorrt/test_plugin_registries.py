@@ -29,19 +29,16 @@ pytestmark = pytest.mark.skipif(
 )
 # Loads the library as `splitwatt build` does, then parses and builds a graph for SM 8.6.
 BUILD = """
-import functools, json, sys
+import json, sys
 from splitwatt.engines.tensorrt import log, plugin, rtx
 from splitwatt.engines.tensorrt.building import builder
 trt = rtx.import_rtx()
-said = log.Log()
-logger = builder.make_logger(trt, said)
+logger = log.make_logger(trt)
 version = plugin.load_plugin(trt, logger, sys.argv[1])
 sizes = {"image": ((1, 3, 32, 32), (1, 3, 64, 64), (1, 3, 128, 128))}
 if len(sys.argv) > 3:
     sizes = {name: tuple(map(tuple, range)) for name, range in json.loads(sys.argv[3]).items()}
-configure = functools.partial(rtx.configure, trt, "8.6")
-recipe = builder.Recipe(sys.argv[2], sizes, [], 1 << 28, None, configure)
-engine, cache = builder.build_engine(trt, logger, said, recipe)
+engine, cache = builder.build_engine(trt, logger, sys.argv[2], sizes, [], 1 << 28, None, "8.6")
 kinds = {c.name: type(c).__name__ for c in trt.get_plugin_registry().all_creators}
 network = trt.Builder(logger).create_network(0)
 assert trt.OnnxParser(network, logger).parse_from_file(sys.argv[2])

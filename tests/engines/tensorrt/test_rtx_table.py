@@ -6,7 +6,9 @@ import onnx
 import pytest
 
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.export.compat import check_model, fit_to, load_table
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.fit import fit_to
+from splitwatt.export.compat.tables import load_table
 from tests.engines.tensorrt.rtx import need_rtx
 from tests.export.compat.cases import CASES
 from tests.export.compat.graphs import one_op
@@ -36,11 +38,10 @@ def runtime():
 def takes(model) -> bool:
     """Whether the parser takes a model and the builder builds it for SM 8.6."""
     from splitwatt.engines.tensorrt import rtx
-    from splitwatt.engines.tensorrt.building.builder import make_logger
-    from splitwatt.engines.tensorrt.log import Log
+    from splitwatt.engines.tensorrt.log import make_logger
 
     trt = runtime()
-    logger = make_logger(trt, Log())
+    logger = make_logger(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(0)
     if not trt.OnnxParser(network, logger).parse(model.SerializeToString()):

@@ -18,7 +18,8 @@ import onnx
 
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.export.compat import check_model, tables_of
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.fit import tables_of
 from splitwatt.export.experiment import models
 from tests.conftest import ROOT
 

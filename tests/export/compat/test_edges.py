@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from splitwatt.export.compat import check_model, load_table
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.tables import load_table
 from tests.export.compat.graphs import Constant, Input, graph
 
 EVERY = ("float32", "float16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool")

@@ -10,7 +10,8 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, defs, helper
 
-from splitwatt.export.compat import check_model, load_table
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.tables import load_table
 from tests.export.compat.graphs import Constant, Input, first_opset, graph, one_op
 
 pytestmark = pytest.mark.long

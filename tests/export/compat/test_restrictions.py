@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from splitwatt.export.compat import check_model, load_table
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.tables import load_table
 from tests.export.compat.cases import CASES
 
 VERSIONS = ("8.2", "8.5", "8.6", "10.1")

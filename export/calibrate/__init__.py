@@ -1,1 +1,0 @@
-"""Entropy tables refitted to your own images."""

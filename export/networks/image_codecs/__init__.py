@@ -1,1 +1,0 @@
-"""Codecs of whole images before a model that is not split: file formats, and CompressAI's networks."""
