@@ -57,7 +57,7 @@ class Video:
     """An MP4 file of answered frames, each shown until the next one: time goes as it went.
 
     Raises:
-        UsageError: neither OpenCV nor PyAV is here, or the file cannot be written.
+        UsageError: OpenCV is not installed, or the folder of the file is missing.
     """
 
     def __init__(self, path: str, fps: Optional[float]) -> None:

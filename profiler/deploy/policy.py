@@ -52,12 +52,6 @@ class Policy(NamedTuple):
         }  # fmt: skip
 
 
-def schema() -> Dict[str, Any]:
-    """The published JSON schema of a policy."""
-    with open(_SCHEMA, encoding="utf-8") as stream:
-        return json.load(stream)  # type: ignore[no-any-return]
-
-
 def read_policy(path: str) -> Policy:
     """Read a policy; its bundles become paths from the working directory.
 
@@ -65,7 +59,8 @@ def read_policy(path: str) -> Policy:
         ConfigError: it is not one: which file, which key, what was expected.
         UsageError: an unknown backend.
     """
-    document = check(read_yaml(path), schema(), path)
+    with open(_SCHEMA, encoding="utf-8") as stream:
+        document = check(read_yaml(path), json.load(stream), path)
     folder = os.path.dirname(os.path.abspath(path))
     points: List[Point] = []
     for row in document["points"]:

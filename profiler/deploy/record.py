@@ -27,8 +27,6 @@ from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import MEMORY_FILE, SAMPLES_FILE, TIMELINE_FILE, WINDOWS_FILE
 from splitwatt.profiler.records.sample import FAILED, OK, Sample
 
-_ALTERNATE = "configurations alternate: their joules cannot be separated"
-
 
 class Record:
     """Writes a run while it goes on; a context manager.
@@ -59,12 +57,13 @@ class Record:
         self._alone = not self._document["same_machine"]
         self._meter = BoardMeter()
         self._meter.watch(os.getpid())
-        why = None if len(points) == 1 else _ALTERNATE
+        why = "configurations alternate: their joules cannot be separated"
         if not self._alone:
             why = "the server runs on the same machine"
         target = self._document["targets"]["board"]
         block = self._blocks[0]
-        self._power = BlockPower(self._folder, block, target, server=endpoint, unless=why)
+        unless = why if len(points) > 1 or not self._alone else None
+        self._power = BlockPower(self._folder, block, target, server=endpoint, unless=unless)
 
     def __enter__(self) -> "Record":
         self._meter.__enter__()

@@ -25,11 +25,8 @@ class Runnable(NamedTuple):
 
 
 class Runnables(Closing):
-    """Every point of a policy, opened; an encoder that several share is loaded once.
-
-    Args:
-        policy: whose points.
-        server: whether there is one; without, a single split bundle runs whole on this board.
+    """Every point of a policy, opened; an encoder that several share is loaded once. Without a server, a
+    single split bundle runs whole on this board.
 
     Raises:
         BundleError, EngineError: a bundle is damaged, or its backend cannot run it.

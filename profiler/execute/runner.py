@@ -64,14 +64,8 @@ _AROUND_S = 8.0
 
 
 class Result(NamedTuple):
-    """How a session of a run ended.
-
-    Attributes:
-        path: the run folder.
-        ok: samples that gave an answer, warm-up included.
-        failed: samples that failed because of their image, which a resume leaves alone.
-        again: samples that failed otherwise: a resume runs them again.
-        reason: the last such failure, or None.
+    """How a session of a run ended: its samples that gave an answer (warm-up included), that failed because
+    of their image, and that failed otherwise, which a resume runs again, with the last such reason.
     """
 
     path: str

@@ -58,7 +58,10 @@ class Survey:
             return
         rows: List[Tuple[str, Any]] = []
         try:
-            rows.append((CLOCK_FILE, self._clocks(when)))
+            clocks = self._unknown(when, NO_SERVER)
+            if self._client is not None:
+                clocks = estimate(self._client, self._block, when)._replace(session=self._session)
+            rows.append((CLOCK_FILE, clocks))
             if when != DURING and self._rates and self._client is not None:
                 rows.append((LINKS_FILE, probe(self._client, self._block, when)))
         except ServerError as error:
@@ -81,11 +84,6 @@ class Survey:
                 return dict(self._unknown(when, why_not)._asdict())
             line.update(uplink_kbit_s=None, downlink_kbit_s=None, why_not=why_not)
         return line
-
-    def _clocks(self, when: str) -> ClockEstimate:
-        if self._client is None:
-            return self._unknown(when, NO_SERVER)
-        return estimate(self._client, self._block, when)._replace(session=self._session)
 
     def _unknown(self, when: str, why_not: str) -> ClockEstimate:
         return ClockEstimate(

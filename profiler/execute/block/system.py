@@ -20,15 +20,8 @@ from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED, Request
 
 
 class Outcome(NamedTuple):
-    """One image's way through a configuration.
-
-    Attributes:
-        total_s: wall time from opening the image file to the last answer.
-        stages: SLOT.STAGE -> seconds; they add up to `total_s` but for what lies between calls.
-        requests: what was sent for it; empty in local computing.
-        payloads: the codec's bytes of each request.
-        device_s: SLOT.PART -> seconds by the accelerator's own clock; None where it has none.
-        processor_s: processor time of this process, all its threads.
+    """One image's way through a configuration, as `splitwatt.profiler.records.sample.Sample` has it, and
+    the codec's bytes of each request.
     """
 
     total_s: float
