@@ -10,8 +10,7 @@ from matplotlib.text import Text
 from scipy import stats as scipy_stats
 
 from splitwatt.reports.figures import style, tradeoff
-from splitwatt.reports.figures.bars import _MARKERS, bars
-from splitwatt.reports.figures.categories import Categories, Panel, Place
+from splitwatt.reports.figures.bars import _MARKERS, Categories, Panel, Place, bars
 from splitwatt.reports.load.values import SOURCES, Value, by_source, exact, missing, ordered, ranges
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.tradeoffs import Curve, Point
