@@ -174,7 +174,7 @@ def test_no_curve_runs_through_a_legend():
 
     shown = [
         Curve(f"s{i}", f"System {i} (ResNet-50)",
-              tuple(Point("m", "", value(60.0 + i + k), value(5.0 * k), value(1.0)) for k in (1, 2)),
+              tuple(Point("m", value(60.0 + i + k), value(5.0 * k), value(1.0)) for k in (1, 2)),
               False, False)
         for i in range(14)
     ]  # fmt: skip
