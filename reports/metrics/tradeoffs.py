@@ -140,8 +140,8 @@ def _published(task: str, results: list[Result]) -> list[Curve]:
         if stated.task != task or stated.data_size_kib is None:
             continue
         system = stated.model.split("@")[0]
-        figures = (exact(x, "published") for x in (stated.percent, stated.data_size_kib))
-        point = Point(stated.model, *figures, encoders.get(system, unknown))
+        percent, size = (exact(x, "published") for x in (stated.percent, stated.data_size_kib))
+        point = Point(stated.model, percent, size, encoders.get(system, unknown))
         systems.setdefault(system, []).append(point)
     result = [
         _curve(system, f"{printed_name(system)} (published)", points, published=True)
