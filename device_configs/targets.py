@@ -1,6 +1,6 @@
 """The machines that models are deployed to, one YAML file each, as typed values.
 
-`load_target("nano").opset`, `.rails`, `.fact("sm").value`, ... `schema.json` next to the files defines
+`load_target("nano").opset`, `.rails`, `.facts["sm"].value`, ... `schema.json` next to the files defines
 their form; references between names, which a schema cannot express, are checked here.
 """
 
@@ -9,7 +9,7 @@ import functools
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from splitwatt.device_configs.errors import ConfigError, TargetError, UsageError
+from splitwatt.device_configs.errors import ConfigError, UsageError
 from splitwatt.device_configs.input.schema import check
 from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.device_configs.names import suggestion
@@ -103,19 +103,6 @@ class Target(NamedTuple):
     rails: Tuple[RailConfig, ...]
     precisions: Tuple[str, ...]
 
-    def fact(self, name: str) -> Fact:
-        """The fact `name`.
-
-        Raises:
-            TargetError: the target does not state it.
-        """
-        if name not in self.facts:
-            raise TargetError(
-                "the target '%s' does not state '%s'" % (self.name, name),
-                suggestion(name, self.facts),
-            )
-        return self.facts[name]
-
 
 def known_targets() -> List[str]:
     """The names of all targets, in alphabetical order."""
@@ -178,9 +165,8 @@ def read_target(path: str) -> Target:
     Raises:
         ConfigError: the file is missing, is not YAML, or does not match `schema.json`.
     """
-    from splitwatt.device_configs.input.strict_yaml import (
-        read_yaml,  # PyYAML: not every command has it
-    )
+    # PyYAML: not every command has it.
+    from splitwatt.device_configs.input.strict_yaml import read_yaml
 
     return parse_target(read_yaml(path), os.path.basename(path))
 
@@ -194,61 +180,38 @@ def parse_target(document: Any, file: str) -> Target:
         )
     _check_references(document, file)
     urls = document["sources"]
-    power = _parse_power(document["power"], urls)
-    facts = {
-        key: Fact(f["value"], urls[f["source"]], f["confirmed"], f.get("note"))
-        for key, f in document["facts"].items()
-    }
+    facts = {key: _made(Fact, fact, urls) for key, fact in document["facts"].items()}
+    power = document["power"]
+    rails = tuple(_made(RailConfig, rail, urls) for rail in power["rails"])
+    sensors = {name: _made(SensorConfig, s, urls) for name, s in power["sensors"].items()}
     plain = ("name", "title", "kind", "opset", "ir_version", "operators", "workspace_mb", "sources")
     return Target(
         detect=tuple(document["detect"]),
         default_backends=tuple(document["default_backends"]),
         server_target_default=document["server_target_default"],
         facts=facts,
-        power_modes=tuple(
-            PowerMode(m["id"], m["name"], m["watts"], urls[m["source"]], m["confirmed"])
-            for m in document["power_modes"]
+        power_modes=tuple(_made(PowerMode, mode, urls) for mode in document["power_modes"]),
+        power=Power(
+            drivers=tuple(tuple(group) for group in power["drivers"]),
+            total=tuple(tuple(line) for line in power["total"]),
+            absurd_above_w=float(power["absurd_above_w"]),
+            rails=rails,
+            ignored=tuple(power["ignored"]),
+            sensors=sensors,
+            without=power.get("without"),
         ),
-        power=power,
         notes=tuple(document["notes"]),
-        rails=power.rails,
+        rails=rails,
         precisions=("fp32",) + tuple(p for p in ("fp16", "int8") if facts[p].value),
         encoder_memory_mb=document.get("encoder_memory_mb"),
         **{key: document[key] for key in plain},
     )
 
 
-def _parse_power(power: Dict[str, Any], urls: Dict[str, str]) -> Power:
-    return Power(
-        drivers=tuple(tuple(group) for group in power["drivers"]),
-        total=tuple(tuple(line) for line in power["total"]),
-        absurd_above_w=float(power["absurd_above_w"]),
-        rails=tuple(
-            RailConfig(
-                r["label"],
-                r.get("chip"),
-                r.get("part_of"),
-                r.get("energon"),
-                r["measures"],
-                urls[r["source"]],
-                r["confirmed"],
-            )
-            for r in power["rails"]
-        ),
-        ignored=tuple(power["ignored"]),
-        sensors={
-            driver: SensorConfig(
-                s["period_s"],
-                s["averages"],
-                urls[s["source"]],
-                s["confirmed"],
-                s["note"],
-                s.get("averages_s"),
-            )
-            for driver, s in power["sensors"].items()
-        },
-        without=power.get("without"),
-    )
+def _made(kind: Any, values: Dict[str, Any], urls: Dict[str, str]) -> Any:
+    """A named tuple from a mapping of the YAML, with its source's URL; None for missing keys."""
+    values = dict(values, source=urls[values["source"]])
+    return kind(**{field: values.get(field) for field in kind._fields})
 
 
 def _check_references(document: Dict[str, Any], file: str) -> None:

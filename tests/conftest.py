@@ -178,4 +178,10 @@ def board_python(request) -> Path:
             run([folder / "bin" / "python", "-m", "pip", "install", "-q", "pip==21.3.1"])
             run([folder / "bin" / "python", "-m", "pip", "install", "-q", "-r", requirements])
             (folder / "ready").touch()
+        # One library serves every Python: that of this one, which an editable install has elsewhere.
+        from splitwatt.engines.rangecoder import native
+
+        beside = ROOT / "engines" / "rangecoder" / native.NAME
+        if not beside.exists():
+            beside.symlink_to(native.library().file)
     return folder / "bin" / "python"

@@ -29,7 +29,7 @@ from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.codecs.hyperprior import crc_of, frame, side_symbols, unframe
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.coder import not_codable
-from splitwatt.engines.rangecoder.compressai_format import StringDecoder
+from splitwatt.engines.rangecoder.compressai_decoder import StringDecoder
 
 # Parts on both ends: `side` -> `hyper` (1, P, H, W); `window` (1, C, 5, 5) and `place` (1, P, 1, 1)
 # -> `indexes` and `means` (1, C, 1, 1).

@@ -10,7 +10,7 @@ from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, latent_of, l
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
 from splitwatt.engines.rangecoder.container import parse
-from splitwatt.engines.rangecoder.words import LENGTH, WORDS, strings_of
+from splitwatt.engines.rangecoder.graph import LENGTH, WORDS, strings_of
 
 
 class FactorizedCodec(Codec):

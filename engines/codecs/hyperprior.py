@@ -4,9 +4,7 @@ Both ends compute the tables' indexes from the decoded side latent with the same
 part `parameters`. If their floating point differed enough to change an index, the server would decode
 a wrong latent. So the payload holds the CRC-32 of the board's indexes, and the server compares it.
 
-The payload: 0xC1; the CRC-32 of the indexes (as int32, little endian, in raster order), little
-endian; the length of the side latent's bitstream as a varint; the low 16 bits of the CRC-32 of all
-these bytes, little endian; the side latent's bitstream; the latent's (docs/bitstream.md).
+docs/bitstream.md has the payload.
 """
 
 from typing import List, Tuple
@@ -28,9 +26,8 @@ from splitwatt.engines.codecs.base import (
 from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
-from splitwatt.engines.rangecoder.coder import not_codable
+from splitwatt.engines.rangecoder.coder import quantize
 from splitwatt.engines.rangecoder.container import parse, read_varint, varint
-from splitwatt.engines.rangecoder.reference import quantize
 
 PART = "parameters"
 MAGIC = 0xC1
@@ -127,8 +124,6 @@ def side_symbols(coder: RangeCoder, side: np.ndarray) -> Tuple[np.ndarray, np.nd
     """The symbols of a side latent, and the values that the server gets of them."""
     medians = coder.tables.medians.reshape(1, -1, 1, 1)
     symbols = quantize(side, medians)
-    if symbols is None:
-        raise not_codable(side)
     return symbols, symbols.astype(np.float32) + medians
 
 

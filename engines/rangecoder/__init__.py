@@ -1,6 +1,6 @@
 """The range coder: latents to bytes and back, the same bytes on every machine.
 
-The format is specified in docs/bitstream.md and, readably, in `reference`.
+The format is specified in docs/bitstream.md.
 """
 
 from splitwatt.engines.rangecoder.coder import RangeCoder

@@ -8,7 +8,7 @@ import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError, EngineError, UsageError
 from splitwatt.device_configs.names import check_known
-from splitwatt.engines.rangecoder import compressai_format, container, native, reference
+from splitwatt.engines.rangecoder import container, native
 from splitwatt.engines.rangecoder.tables import TOTAL, Tables
 
 FORMATS = ("interleaved", "compressai")
@@ -25,15 +25,15 @@ class RangeCoder:
         tables: the entropy tables; without `indexes`, channel c uses table c.
         format: "interleaved" (splitwatt's own: fast and checked, see docs/bitstream.md) or
             "compressai" (the strings that CompressAI writes and reads, which have no checksum).
-        path: the code to run: None for the fastest, "reference" (NumPy), or one of the library's:
-            "scalar", "neon", "avx2", "avx512". All write the same bytes.
+        path: the code to run: None for the fastest, or "scalar", "neon", "avx2", "avx512". All write
+            the same bytes.
 
     Attributes:
-        path: the code that runs. In CompressAI's format all paths of the library are the same code.
+        path: the code that runs. In CompressAI's format all paths are the same code.
 
     Raises:
         UsageError: the format or path is unknown.
-        EngineError: this machine cannot run that path.
+        EngineError: the library is not built, or this machine cannot run that path.
     """
 
     def __init__(
@@ -42,13 +42,17 @@ class RangeCoder:
         check_known("bitstream format", format, FORMATS)
         if not isinstance(tables, Tables):
             raise UsageError("tables must be Tables, not %s" % type(tables).__name__)
+        library = native.library()
         self.tables = tables
         self.format = format
-        self.path = _path(path)
-        self._native: Optional[native.NativeCoder] = None
-        library = native.library()
-        if library is not None and self.path != "reference":
-            self._native = native.NativeCoder(library, tables, self.path)
+        self.path = library.best if path is None else path
+        check_known("coder path", self.path, native.PATHS)
+        if self.path not in library.paths:
+            raise EngineError(
+                "the range coder's path '%s' cannot run here" % path,
+                "this processor has: " + ", ".join(library.paths),
+            )
+        self._native = native.NativeCoder(library, tables, format, self.path)
         floors = _floor_bits(tables)
         self._row_floor, self._symbol_floor = sum(floors), min(floors)
 
@@ -69,15 +73,12 @@ class RangeCoder:
         """
         latent = self._array("latent", latent, np.float32)
         indexes = self._indexes(indexes, latent.shape)
-        if self._native is not None:
-            try:
-                return self._run(latent, indexes)
-            except native.NotCodableError:
-                raise not_codable(latent)
-        symbols = reference.quantize(latent, self._medians(indexes))
-        if symbols is None:
+        if self.format == "compressai":
+            return self._native.encode(quantize(latent, self.medians(indexes)), indexes)
+        try:
+            return self._native.encode(latent, indexes)
+        except native.NotCodableError:
             raise not_codable(latent)
-        return self._encode(symbols, indexes)
 
     def decode(
         self, strings: Sequence[bytes], shape: Tuple[int, int], indexes: Optional[np.ndarray] = None
@@ -95,12 +96,10 @@ class RangeCoder:
             DesyncError: a string is complete, but for other tables, shape or indexes.
         """
         full, indexes, bodies = self._opened(strings, shape, indexes)
-        if self._native is not None and self.format == "interleaved":
-            latent = np.empty(full, np.float32)
-            self._native.decode(bodies, indexes, latent)
-            return latent
-        symbols = self._decode(full, indexes, bodies)
-        values: np.ndarray = symbols.astype(np.float32) + self._medians(indexes)
+        if self.format == "interleaved":
+            return self._native.decode(bodies, indexes, np.empty(full, np.float32))
+        symbols = self._native.decode(bodies, indexes, np.empty(full, np.int32))
+        values: np.ndarray = symbols.astype(np.float32) + self.medians(indexes)
         return values
 
     def encode_symbols(
@@ -108,13 +107,19 @@ class RangeCoder:
     ) -> List[bytes]:
         """Like `encode`, for int32 symbols (N, C, H, W)."""
         symbols = self._array("symbols", symbols, np.int32)
-        return self._run(symbols, self._indexes(indexes, symbols.shape))
+        return self._native.encode(symbols, self._indexes(indexes, symbols.shape))
 
     def decode_symbols(
         self, strings: Sequence[bytes], shape: Tuple[int, int], indexes: Optional[np.ndarray] = None
     ) -> np.ndarray:
         """Like `decode`, but returns int32 symbols (N, C, H, W)."""
-        return self._decode(*self._opened(strings, shape, indexes))
+        full, indexes, bodies = self._opened(strings, shape, indexes)
+        return self._native.decode(bodies, indexes, np.empty(full, np.int32))
+
+    def medians(self, indexes: Optional[np.ndarray]) -> np.ndarray:
+        """The median of each symbol, which broadcasts to (N, C, H, W)."""
+        medians: np.ndarray = self.tables.medians
+        return medians.reshape(1, -1, 1, 1) if indexes is None else medians[indexes]
 
     def _array(self, name: str, array: Any, dtype: Any) -> np.ndarray:
         wanted = "%s must be a %s array (N, C, H, W)" % (name, np.dtype(dtype).name)
@@ -147,64 +152,6 @@ class RangeCoder:
         if indexes.min() < 0 or indexes.max() >= self.tables.count:
             raise UsageError("indexes must lie in 0 to %d" % (self.tables.count - 1))
         return np.ascontiguousarray(indexes, np.int32)
-
-    def _chosen(self, indexes: Optional[np.ndarray]) -> np.ndarray:
-        """The table of each symbol, broadcastable to (N, C, H, W)."""
-        if indexes is not None:
-            return indexes
-        return np.arange(self.tables.count).reshape(1, -1, 1, 1)
-
-    def _medians(self, indexes: Optional[np.ndarray]) -> np.ndarray:
-        medians: np.ndarray = self.tables.medians[self._chosen(indexes)]
-        return medians
-
-    def _run(self, values: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
-        """Code latents or symbols natively, or symbols by the reference."""
-        if self._native is None:
-            return self._encode(values, indexes)
-        if self.format == "compressai":
-            return self._native.encode_compressai(values, indexes)
-        return self._native.encode(values, indexes)
-
-    def _encode(self, symbols: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
-        """Encode with the NumPy reference."""
-        shape = symbols.shape
-        chosen = np.broadcast_to(self._chosen(indexes), shape)
-        rows = (shape[1], shape[2] * shape[3])
-        strings = []
-        for i in range(shape[0]):
-            item, which = symbols[i].reshape(rows), chosen[i].reshape(rows)
-            if self.format == "compressai":
-                strings.append(compressai_format.encode(item.ravel(), which.ravel(), self.tables))
-                continue
-            lanes, payload = reference.encode(item, which, self.tables)
-            strings.append(container.wrap(lanes, self.tables.id, shape[2], shape[3], payload))
-        return strings
-
-    def _decode(
-        self, full: Shape, indexes: Optional[np.ndarray], bodies: List[bytes]
-    ) -> np.ndarray:
-        """The symbols in checked strings."""
-        symbols = np.empty(full, np.int32)
-        if self._native is not None:
-            if self.format == "compressai":
-                self._native.decode_compressai(bodies, indexes, symbols)
-            else:
-                self._native.decode(bodies, indexes, symbols)
-            return symbols
-        chosen = np.broadcast_to(self._chosen(indexes), full)
-        rows = (full[1], full[2] * full[3])
-        for i, data in enumerate(bodies):
-            which = chosen[i].reshape(rows)
-            if self.format == "compressai":
-                item = compressai_format.decode(data, which.ravel(), self.tables)
-            else:
-                head = container.parse(data)
-                container.check(head, self.tables, full[2], full[3])
-                payload = data[head.start :]
-                item = reference.decode(payload, head.lanes, rows[0], rows[1], which, self.tables)
-            symbols[i] = item.reshape(full[1:])
-        return symbols
 
     def _opened(
         self, strings: Any, shape: Any, indexes: Any
@@ -245,18 +192,17 @@ class RangeCoder:
         return string
 
 
-def _path(wanted: Optional[str]) -> str:
-    """The path that runs for the argument `path`."""
-    library = native.library()
-    if wanted is None:
-        return "reference" if library is None else library.best
-    check_known("coder path", wanted, ["reference"] + list(native.PATHS))
-    if wanted != "reference" and (library is None or wanted not in library.paths):
-        raise EngineError(
-            "the range coder's path '%s' cannot run here" % wanted,
-            native.reason() or "this processor has: " + ", ".join(library.paths if library else []),
-        )
-    return wanted
+def quantize(latent: np.ndarray, medians: np.ndarray) -> np.ndarray:
+    """float32 `latent` as int32 symbols: rint(latent - median), ties to even.
+
+    Raises:
+        BitstreamError: a value is not finite, or its symbol is beyond int32.
+    """
+    rounded = np.rint(latent - medians)
+    if not ((rounded >= -(2.0**31)) & (rounded < 2.0**31)).all():
+        raise not_codable(latent)
+    symbols: np.ndarray = rounded.astype(np.int32)
+    return symbols
 
 
 def not_codable(latent: np.ndarray) -> BitstreamError:

@@ -17,15 +17,10 @@ from typing import Any, NamedTuple, Tuple
 
 from splitwatt.device_configs.errors import BitstreamError, DesyncError
 
-LANES = 32
 SINGLE, INTERLEAVED = 0xB0, 0xB5
-_LANES_OF = {SINGLE: 1, INTERLEAVED: LANES}
 MAX_VARINT_BYTES = 5
 
-Header = NamedTuple(
-    "Header",
-    [("lanes", int), ("tables_id", str), ("height", int), ("width", int), ("start", int)],
-)
+Header = NamedTuple("Header", [("tables_id", str), ("height", int), ("width", int), ("start", int)])
 
 
 def varint(value: int) -> bytes:
@@ -57,21 +52,6 @@ def read_varint(data: bytes, at: int) -> Tuple[int, int]:
     raise BitstreamError("the bitstream is damaged: a number in it is malformed", "send it again")
 
 
-def wrap(lanes: int, tables_id: str, height: int, width: int, payload: bytes) -> bytes:
-    """`payload` behind its header."""
-    head = b"".join(
-        (
-            bytes([SINGLE if lanes == 1 else INTERLEAVED]),
-            bytes.fromhex(tables_id),
-            varint(height),
-            varint(width),
-            varint(len(payload)),
-        )
-    )
-    crc = zlib.crc32(payload, zlib.crc32(head)) & 0xFFFFFFFF
-    return head + crc.to_bytes(4, "little") + payload
-
-
 def parse(data: bytes) -> Header:
     """The header of `data`, after every check that needs no tables.
 
@@ -80,7 +60,7 @@ def parse(data: bytes) -> Header:
     """
     if len(data) < 1:
         raise BitstreamError("the bitstream is empty", "send it again")
-    if data[0] not in _LANES_OF:
+    if data[0] not in (SINGLE, INTERLEAVED):
         raise BitstreamError(
             "the bytes are not a splitwatt bitstream (first byte 0x%02X)" % data[0],
             "check that both ends run the same format and version",
@@ -100,7 +80,7 @@ def parse(data: bytes) -> Header:
     crc = zlib.crc32(view[start:], zlib.crc32(view[:at])) & 0xFFFFFFFF
     if crc != int.from_bytes(data[at:start], "little"):
         raise BitstreamError("the bitstream is damaged: its CRC does not match", "send it again")
-    return Header(_LANES_OF[data[0]], bytes(data[1:5]).hex(), height, width, start)
+    return Header(bytes(data[1:5]).hex(), height, width, start)
 
 
 def check(header: Header, tables: Any, height: int, width: int) -> None:
@@ -117,3 +97,19 @@ def check(header: Header, tables: Any, height: int, width: int) -> None:
             % (header.height, header.width, height, width),
             "ask for the shape that was sent",
         )
+
+
+def desync() -> DesyncError:
+    """The error of bytes that arrived whole and do not end where a valid stream ends."""
+    return DesyncError(
+        "desync: the bitstream does not end where a valid one does",
+        "tables or indexes differ between the two ends: use one bundle on both",
+    )
+
+
+def no_words(size: int) -> BitstreamError:
+    """The error of a string whose length no string of CompressAI's format has."""
+    return BitstreamError(
+        "a CompressAI string has 8 bytes or more in words of 4, not %d bytes" % size,
+        "send it again",
+    )

@@ -96,7 +96,7 @@ class Tables:
             raise BundleError("%s: %s" % (os.path.basename(path), error.message), error.remedy)
 
     @classmethod
-    def from_compressai(cls, model: Any, medians: Optional[Any] = None) -> "Tables":
+    def from_compressai(cls, model: Any) -> "Tables":
         """The tables of an updated CompressAI EntropyBottleneck or GaussianConditional.
 
         Raises:
@@ -104,14 +104,10 @@ class Tables:
         """
         if model._quantized_cdf.numel() == 0:
             raise BundleError("the entropy model holds no tables", "call its update() first")
-        if medians is None and hasattr(model, "_get_medians"):
-            medians = model._get_medians().detach().cpu().numpy().reshape(-1)
-        return cls(
-            model._quantized_cdf.detach().cpu().numpy(),
-            model._cdf_length.detach().cpu().numpy().reshape(-1),
-            model._offset.detach().cpu().numpy().reshape(-1),
-            medians,
-        )
+        arrays = [model._quantized_cdf, model._cdf_length.reshape(-1), model._offset.reshape(-1)]
+        if hasattr(model, "_get_medians"):
+            arrays.append(model._get_medians().reshape(-1))
+        return cls(*(array.detach().cpu().numpy() for array in arrays))
 
     def __repr__(self) -> str:
         return "Tables(%d tables, id %s)" % (self.count, self.id)

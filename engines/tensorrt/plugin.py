@@ -9,7 +9,7 @@ import os
 from typing import Any, Iterable, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import EngineError
-from splitwatt.engines.rangecoder.words import DECODER_NODE, ENCODER_NODE
+from splitwatt.engines.rangecoder.graph import DECODER_NODE, ENCODER_NODE
 from splitwatt.engines.tensorrt.versions import TYPED, generation, runtime_of
 
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rangecoder")
@@ -34,10 +34,7 @@ def operators_in(onnx_bytes: bytes) -> Tuple[str, ...]:
 
 
 def load_plugin(trt: Any, logger: Any, path: Optional[str] = None) -> str:
-    """Load the library and check that its operators are registered.
-
-    Args:
-        path: the library; by default where `splitwatt build` puts it.
+    """Load the library, by default the one of `splitwatt build`, and check its operators.
 
     Returns:
         The version of the operators ("1"), which is kept in an engine's record.

@@ -10,6 +10,8 @@ from splitwatt.reports.write.macros import macros, to_tex
 from splitwatt.reports.write.tex import escape
 
 FOLDER = "latex"
+# Where LaTeX has the intervals that other formats have "in brackets".
+_INTERVALS = "n small print or after ±"
 
 _HEAD = r"""
 \usepackage[T1]{fontenc}
@@ -55,7 +57,7 @@ def _document(
         sources = table.sources()
         under = ([f"Sources. {sources}"] if sources else []) + table.notes
         lines.append(rf"\subsection*{{{escape(table.title)}}}{{\footnotesize ")
-        lines.append(rf"{escape(' '.join(under).replace('n brackets', 'n small print'))}\par}}")
+        lines.append(rf"{escape(' '.join(under).replace('n brackets', _INTERVALS))}\par}}")
         for i, part in enumerate(pieces, 1):
             name = f"table_{table.name}" + (f"_{i}" if len(pieces) > 1 else "")
             word = "table" if part.narrow else "table*"

@@ -41,13 +41,18 @@ class _Fitted:
     spec: str
     width_pt: float
     wraps_pt: float = math.inf
+    symmetric: bool = False  # every interval is printed as ± next to its number
 
     def lines(self, row: Row, venue: Venue) -> int:
         """Lines that its cell takes in a row."""
         shown = row[self.column.key]
         if isinstance(shown, str):
             return max(1, math.ceil(1.15 * _width(shown, _TEXT_PT, venue) / self.wraps_pt))
-        return 2 if _interval(self.column, shown) else 1
+        return 2 if self.second_line(shown) else 1
+
+    def second_line(self, shown: Cell) -> str:
+        """The line under a number: its interval, if it is not printed next to it."""
+        return "" if self.symmetric else _interval(self.column, shown)
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,13 @@ def _fit(column: Column, table: Table, venue: Venue) -> _Fitted:
     digits = _MATH * _width(longest, _TEXT_PT, venue)
     words = {c.word for c in cells if isinstance(c, Value) and c.word}
     heading = max([heading, *(_width(word, _TEXT_PT, venue) for word in words)])
+    halves = [_half_width(column, shown) for shown in cells if _interval(column, shown)]
+    if halves and all(halves):
+        half = max(halves, key=len)
+        digits += _MATH * _width(f" ± {half}", _TEXT_PT, venue)
+        uncertain = len(half.replace(".", "").lstrip("0"))
+        spec = f"S[table-format={sign}{whole}.{decimals}({uncertain}),separate-uncertainty]"
+        return _Fitted(column, spec, max(heading, digits), symmetric=True)
     small = max(_width(_interval(column, shown), _SMALL_PT, venue) for shown in cells)
     spec = f"S[table-format={sign}{whole}.{decimals}]"
     return _Fitted(column, spec, max(heading, digits, small))
@@ -181,7 +193,7 @@ def _tabular(table: Table, block: list[_Fitted], rows: list[Row]) -> str:
         lines += [r"\addlinespace"] if previous and group != previous else []
         previous = group
         lines.append(" & ".join(_cell(one, row[one.column.key]) for one in block) + r" \\")
-        intervals = [_interval(one.column, row[one.column.key]) for one in block]
+        intervals = [one.second_line(row[one.column.key]) for one in block]
         if any(intervals):
             small = (
                 f"{{{_INTERVAL}{text.replace('-', '$-$')}}}" if text else "" for text in intervals
@@ -210,13 +222,31 @@ def _cell(one: _Fitted, shown: Cell) -> str:
         return r"\raggedright\arraybackslash " + text
     if shown.value is None:
         return f"{{{cell(shown.shown_instead)}}}"
-    return one.column.text(shown.value)
+    half = _half_width(one.column, shown) if one.symmetric else ""
+    return one.column.text(shown.value) + (f" +- {half}" if half else "")
+
+
+def _half_width(column: Column, shown: Cell) -> str:
+    """Half of an interval with the decimals of its number; empty if its two halves print differently."""
+    ends = _ends(column, shown)
+    if ends is None:
+        return ""
+    value, low, high = ends
+    decimals = len(column.text(value).partition(".")[2])
+    half = f"{high - value:.{decimals}f}"
+    return half if half == f"{value - low:.{decimals}f}" and float(half) > 0 else ""
 
 
 def _interval(column: Column, shown: Cell) -> str:
-    """A number's interval as text; empty if it has none, or the column shows none."""
+    """A number's interval as text; empty if it has none."""
+    ends = _ends(column, shown)
+    return f"{column.text(ends[1])} to {column.text(ends[2])}" if ends else ""
+
+
+def _ends(column: Column, shown: Cell) -> tuple[float, float, float] | None:
+    """A number and the two ends of its interval; None if it has none or the column shows none."""
     if isinstance(shown, str) or not column.interval or shown.value is None:
-        return ""
+        return None
     if shown.low is None or shown.high is None:
-        return ""
-    return f"{column.text(shown.low)} to {column.text(shown.high)}"
+        return None
+    return shown.value, shown.low, shown.high

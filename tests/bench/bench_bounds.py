@@ -21,11 +21,12 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from splitwatt.engines.rangecoder.container import wrap
+from splitwatt.engines.rangecoder.container import SINGLE
 from splitwatt.profiler.client.protocol import REQUEST_JSON_BYTES, REQUEST_JSON_LISTS
 from splitwatt.profiler.server.lan import Credentials, make_credentials
 from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES
 from tests.bench.measure import publish
+from tests.board.engines.rangecoder.reference import wrap
 from tests.board.tiny import tiny_bundle
 from tests.profiler.conftest import RunningServer
 
@@ -42,7 +43,7 @@ def filled(first: bytes, piece: bytes, last: bytes, size: int = REQUEST_JSON_BYT
 def binary() -> tuple[bytes, int]:
     """The largest body: a bitstream whose header is right and whose checksum, of all of it, is not."""
     size = BODY_LIMIT_BYTES - 1000
-    stream = bytearray(wrap(1, "00000000", 3, 4, bytes(size - 17)))
+    stream = bytearray(wrap(SINGLE, "00000000", 3, 4, bytes(size - 17)))
     stream[-1] ^= 1
     header = (
         b'{"inputs":[{"name":"bitstream","datatype":"UINT8","shape":[%d],"parameters":'

@@ -177,9 +177,8 @@ def htscodecs_contenders(latent: np.ndarray, tables: Tables) -> dict[str, Callab
 
 def our_contenders(latent: np.ndarray, tables: Tables) -> dict[str, Callable[[], Any]]:
     """Every path of the library, through Python."""
-    library = native.library()
     contenders: dict[str, Callable[[], Any]] = {}
-    for path in library.paths if library is not None else ["reference"]:
+    for path in native.library().paths:
         coder = RangeCoder(tables, path=path)
         strings = coder.encode(latent)
         shape = latent.shape[2:]
@@ -240,8 +239,7 @@ def goal_rows(
     large: list[dict[str, Any]], small: list[dict[str, Any]], whole: dict[str, float]
 ) -> list[list[str]]:
     """What the coder sets out to be, and what it is here; the worse of the two rates."""
-    library = native.library()
-    best = library.best if library is not None else "reference"
+    best = native.library().best
 
     def times_faster(ours: str, theirs: str, way: str) -> str:
         ratios = [
@@ -321,7 +319,7 @@ def main(arguments: list[str] | None = None) -> None:
     publish("rangecoder", title % (copied / 1e9), columns, rows, data)
     rows = []
     for figure in figures + small:
-        best = native.library().best if native.library() else "reference"
+        best = native.library().best
         extra = figure["string_bytes"] - figure["entropy_bytes"]
         rows.append(
             ["x".join(map(str, figure["latent"])), "%.2f" % figure["bits_per_symbol"]]

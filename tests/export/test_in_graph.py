@@ -14,7 +14,7 @@ from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, open_board
 from splitwatt.engines.pipeline.preprocess import preprocess
 from splitwatt.engines.rangecoder import RangeCoder, Tables
-from splitwatt.engines.rangecoder.words import strings_of
+from splitwatt.engines.rangecoder.graph import strings_of
 from splitwatt.engines.tensorrt.building.build_part import outputs_of
 from splitwatt.engines.verify.samples import write_manifest
 from splitwatt.export.tracing.in_graph import add_coder

@@ -33,12 +33,13 @@ struct Exact {
   explicit Exact(size_t count) : data(new T[count ? count : 1]), size(count) {}
 };
 
+const std::vector<float> kMedians = {0.0f, 0.25f, -0.4f, 1e-3f};
+
 // Four rows of intervals; where `wide`, more than vector registers hold.
 sw_tables* make_tables(bool wide, int32_t offset) {
   const int counts[4] = {3, 20, 60, wide ? 500 : 120};
   const size_t width = 501;
   std::vector<int32_t> cdf(4 * width), length(4), offsets(4);
-  std::vector<float> medians = {0.0f, 0.25f, -0.4f, 1e-3f};
   for (int t = 0; t < 4; ++t) {
     int32_t sum = 0;
     for (int i = 0; i < counts[t]; ++i) {
@@ -54,7 +55,7 @@ sw_tables* make_tables(bool wide, int32_t offset) {
   }
   const uint8_t id[4] = {1, 2, 3, 4};
   sw_tables* tables = nullptr;
-  require(sw_tables_new(cdf.data(), 4, width, length.data(), offsets.data(), medians.data(), id,
+  require(sw_tables_new(cdf.data(), 4, width, length.data(), offsets.data(), kMedians.data(), id,
                         &tables) == SW_OK);
   return tables;
 }
@@ -156,12 +157,13 @@ void attack_latent(const Setting& s, const uint8_t* data, size_t size) {
                       &bytes, &length) == status);
     if (status != SW_OK) continue;
     require(length == string.size && memcmp(bytes, string.data.get(), length) == 0);
-    Exact<int32_t> symbols(s.total()), wanted(s.total());
+    Exact<int32_t> symbols(s.total());
     require(sw_decode_symbols(s.tables, path, string.data.get(), string.size, s.index(), s.rows,
                               s.height, s.width, symbols.data.get()) == SW_OK);
-    require(sw_quantize(s.tables, latent.data.get(), s.index(), s.rows, s.height * s.width,
-                        wanted.data.get()) == SW_OK);
-    require(memcmp(symbols.data.get(), wanted.data.get(), 4 * s.total()) == 0);
+    for (size_t i = 0; i < s.total(); ++i) {
+      const size_t table = s.index() ? size_t(s.index()[i]) : i / (s.height * s.width);
+      require(symbols.data[i] == int32_t(std::rint(latent.data[i] - kMedians[table])));
+    }
   }
 }
 

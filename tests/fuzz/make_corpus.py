@@ -8,7 +8,8 @@ import os
 
 import numpy as np
 
-from splitwatt.engines.rangecoder import Tables, compressai_format, reference
+from splitwatt.engines.rangecoder import Tables
+from tests.board.engines.rangecoder import reference
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 
@@ -54,7 +55,7 @@ def _write(rng, name, height, width, choice, tables, indexed, spread):
     if name == "one":
         latent = symbols[:2].astype(np.float32).tobytes()
         inputs["latent"] = b"\4" + head[1:] + latent
-        words = compressai_format.encode(symbols.ravel(), indexes.ravel(), tables)
+        words = reference.encode_compressai(symbols.ravel(), indexes.ravel(), tables)
         inputs["compressai"] = b"\5" + head[1:] + words
     for kind, data in inputs.items():
         if len(data) <= 8192:

@@ -11,12 +11,13 @@ from PIL import Image
 
 from splitwatt.device_configs.errors import ConfigError
 from splitwatt.engines.codecs.hyperprior import frame
-from splitwatt.engines.rangecoder.container import wrap
+from splitwatt.engines.rangecoder.container import INTERLEAVED, SINGLE
 from splitwatt.profiler.config.config import find_config, from_document, packaged, schema
 from splitwatt.profiler.execute import power
 from splitwatt.profiler.records.blocks import Block
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.legacy_size import legacy_bytes, pickled_bytes
+from tests.board.engines.rangecoder.reference import wrap
 from tests.conftest import ROOT
 
 
@@ -56,7 +57,10 @@ def test_the_legacy_size_is_sc2benchs():
 def test_the_legacy_size_goes_by_what_a_payload_is():
     torch = pytest.importorskip("torch")
     analysis = pytest.importorskip("sc2bench.analysis")
-    side, latent = wrap(1, "00000000", 4, 6, b"side"), wrap(32, "00000000", 16, 24, bytes(900))
+    side, latent = (
+        wrap(SINGLE, "00000000", 4, 6, b"side"),
+        wrap(INTERLEAVED, "00000000", 16, 24, bytes(900)),
+    )
     analyzer = analysis.FileSizeAnalyzer(unit="B")
     analyzer.analyze({"strings": [[latent], [side]], "shape": torch.Size((4, 6))})
     assert legacy_bytes(frame(bytes(4), side, latent)) == analyzer.file_size_list[0]

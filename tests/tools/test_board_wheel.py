@@ -17,8 +17,8 @@ SCRIPTS = ROOT / "tools"
 
 
 @pytest.fixture(scope="module")
-def symbols():
-    spec = importlib.util.spec_from_file_location("symbols", SCRIPTS / "symbols.py")
+def board_wheel():
+    spec = importlib.util.spec_from_file_location("board_wheel", SCRIPTS / "board_wheel.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -33,12 +33,12 @@ def wheel(tmp_path_factory):
     return made
 
 
-def test_the_board_s_wheel(wheel, symbols):
+def test_the_board_s_wheel(wheel, board_wheel):
     assert wheel.name.endswith("-py3-none-linux_aarch64.whl")
-    assert symbols.faults(str(wheel)) == []
-    ((name, content),) = symbols.libraries(str(wheel))
+    assert board_wheel.faults(str(wheel)) == []
+    ((name, content),) = board_wheel.libraries(str(wheel))
     assert name == "splitwatt/engines/rangecoder/_rangecoder.so"
-    assert symbols.needs(content)["GLIBC"] <= (2, 27)
+    assert board_wheel.needs(content)["GLIBC"] <= (2, 27)
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         assert (
@@ -49,18 +49,18 @@ def test_the_board_s_wheel(wheel, symbols):
         assert str(Path.home()).encode() not in content, "the library names this machine's folders"
 
 
-def test_what_does_not_fit_a_board_is_said(symbols, tmp_path):
+def test_what_does_not_fit_a_board_is_said(board_wheel, tmp_path):
     made = tmp_path / "x.whl"
     with zipfile.ZipFile(made, "w") as archive:
         archive.write(sys.executable, "python.so")  # of this machine
-    host = symbols.machine(Path(sys.executable).read_bytes())
+    host = board_wheel.machine(Path(sys.executable).read_bytes())
     due = [] if host == "AArch64" else [f"python.so is for {host}, not AArch64"]
-    assert [text for text in symbols.faults(str(made)) if "is for" in text] == due
-    symbols.LIMITS["GLIBC"] = (2, 1)
+    assert [text for text in board_wheel.faults(str(made)) if "is for" in text] == due
+    board_wheel.LIMITS["GLIBC"] = (2, 1)
     try:
-        assert any("a board has 2.1" in text for text in symbols.faults(str(made), host))
+        assert any("a board has 2.1" in text for text in board_wheel.faults(str(made), host))
     finally:
-        symbols.LIMITS["GLIBC"] = (2, 27)
+        board_wheel.LIMITS["GLIBC"] = (2, 27)
     with zipfile.ZipFile(made, "w"):
         pass
-    assert symbols.faults(str(made)) == [f"{made} holds no shared library"]
+    assert board_wheel.faults(str(made)) == [f"{made} holds no shared library"]

@@ -1,7 +1,7 @@
 """A board, emulated: the wheel installed in an aarch64 userland, profiled against a server here.
 
 Slow (minutes) and for root alone, so it runs where SPLITWATT_ARM64 names a folder that
-tools/emulated_board.py made.
+tests/tools/emulated_board.py made.
 """
 
 import json

@@ -10,7 +10,6 @@ using sw_device::Blob;
 using sw_device::Head;
 using sw_device::Words;
 
-static_assert(sw_device::kLutBits == sw::kLutBits, "the kernels read the library's guesses");
 static_assert(sizeof(Blob) == 16 && sizeof(Head) == 16, "parts are aligned to 16 bytes");
 
 size_t sw_cuda_blob_size(const sw_tables* tables) {

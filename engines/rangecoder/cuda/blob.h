@@ -7,8 +7,6 @@
 
 namespace sw_device {
 
-constexpr int kLutBits = 10;  // of a slot, to its table's guesses
-
 struct Head {
   int32_t offset;
   float median;
@@ -31,7 +29,7 @@ struct Blob {
     return reinterpret_cast<const Words*>(heads() + count);
   }
   SW_BOTH const Words* guesses(int table) const {
-    return all_intervals() + interval_slots(intervals) + (uint64_t(table) << kLutBits);
+    return all_intervals() + interval_slots(intervals) + (uint64_t(table) << sw::kLutBits);
   }
   SW_BOTH static uint64_t interval_slots(uint64_t intervals) { return (intervals + 1) / 2 * 2; }
 };

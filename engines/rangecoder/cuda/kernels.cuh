@@ -138,11 +138,6 @@ __device__ inline Tail encode_tail(const Blob& tables, const float* latent, cons
   return tail;
 }
 
-// Distances of the lanes in `mask`, the last lane's first.
-__device__ inline void put_escapes(u64* escapes, u32 count, u32 mask, u32 lane, u64 distance) {
-  if (mask >> lane & 1) escapes[count + u32(__popc(mask >> lane)) - 1] = distance;
-}
-
 }  // namespace sw_device
 
 // Codes one item a warp into its scratch memory.
@@ -185,7 +180,8 @@ extern "C" __global__ void __launch_bounds__(32)
           if (__ballot_sync(kAll, bad)) status = SW_NOT_CODABLE;
           if (count + 32 > max_escapes(s)) status = SW_OVERFLOW;
           if (status != SW_OK) break;
-          put_escapes(escapes, count, outside, lane, coded.distance);
+          // The last lane's first.
+          if (outside >> lane & 1) escapes[count + u32(__popc(outside >> lane)) - 1] = coded.distance;
           count += u32(__popc(outside));
         }
         const Words now = interval;
@@ -307,12 +303,7 @@ extern "C" __global__ void __launch_bounds__(512)
   u8* string = out + blockIdx.x * capacity;
   const u64 used = item.end - item.at;
   if (threadIdx.x == 0) {
-    u64 nibbles = 0;
-    for (u32 i = 0; i < item.escapes; ++i) {
-      for (u64 rest = escapes[i]; rest > 7; rest >>= 3) ++nibbles;
-      ++nibbles;
-    }
-    escape_bytes = (nibbles + 1) / 2;
+    escape_bytes = put_escapes(escapes, item.escapes, nullptr);
     head_size = u32(put_header(head, u8(item.first), tables->id, u64(s.height), u64(s.width),
                                used + escape_bytes));
   }
@@ -324,19 +315,7 @@ extern "C" __global__ void __launch_bounds__(512)
   }
   u8* body = string + head_size + 4;
   for (u64 i = threadIdx.x; i < used; i += kFinishThreads) body[i] = stream[item.at + i];
-  if (threadIdx.x == 0 && item.escapes) {
-    u64 nibbles = 0;
-    for (u32 i = item.escapes; i-- > 0;) {
-      u64 rest = escapes[i];
-      for (bool more = true; more; rest >>= 3) {
-        more = rest > 7;
-        const u8 nibble = u8((rest & 7) | (more ? 8 : 0));
-        u8* at = body + payload - 1 - (nibbles >> 1);
-        *at = nibbles & 1 ? u8(*at | nibble << 4) : nibble;
-        ++nibbles;
-      }
-    }
-  }
+  if (threadIdx.x == 0) put_escapes(escapes, item.escapes, body + payload);
   __syncthreads();
   const u32 crc = block_crc(head, head_size, body, payload);
   if (threadIdx.x == 0) {
@@ -399,17 +378,12 @@ __device__ inline i32 find_entry(const Words* intervals, const Words* guesses, u
   return i32(entry);
 }
 
-// The single lane's part, by one thread: seeds first, then the stream up to its end.
-__device__ inline i32 decode_tail(const Blob& tables, const Shape& s, i32 step, const u8* seeds,
-                                  u32 seed_count, const u8* stream, const u8* stream_end,
+// The single lane's part, by one thread.
+__device__ inline i32 decode_tail(const Blob& tables, const Shape& s, i32 step, TailBytes bytes,
                                   EscapeReader escapes, float* latent) {
-  u32 taken = 0, x = 0;
-  const u8* at = stream;
-  for (int i = 0; i < 4; ++i) {
-    if (taken == seed_count && at == stream_end) return SW_DESYNC;
-    x |= u32(taken < seed_count ? seeds[taken++] : *at++) << (8 * i);
-  }
-  if (x < kLow) return SW_DESYNC;
+  u8 byte;
+  u32 x;
+  if (!bytes.first_state(&x)) return SW_DESYNC;
   for (; step < s.steps; ++step) {
     const i32 row = step / s.per_row, first = step % s.per_row * kLanes;
     const Head table = tables.heads()[row];
@@ -421,16 +395,16 @@ __device__ inline i32 decode_tail(const Blob& tables, const Shape& s, i32 step, 
       const i32 entry = find_entry(intervals, tables.guesses(row), slot, &packed);
       x = (packed & 0xffff) * (x >> 16) + slot - (packed >> 16);
       while (x < kLow) {
-        if (taken == seed_count && at == stream_end) return SW_DESYNC;
-        x = x << 8 | (taken < seed_count ? seeds[taken++] : *at++);
+        if (!bytes.next(&byte)) return SW_DESYNC;
+        x = x << 8 | byte;
       }
       i32 symbol;
       if (!symbol_of(table, entry, escapes, &symbol)) return SW_DESYNC;
       latent[i64(row) * s.n + column] = value_of(table, symbol);
     }
   }
-  if (x != kLow || taken != seed_count) return SW_DESYNC;
-  return escapes.took(u64(stream_end - at)) ? SW_OK : SW_DESYNC;
+  if (x != kLow || bytes.seed != bytes.seeds_end) return SW_DESYNC;
+  return escapes.took(u64(bytes.end - bytes.at)) ? SW_OK : SW_DESYNC;
 }
 
 }  // namespace sw_device
@@ -547,8 +521,8 @@ extern "C" __global__ void __launch_bounds__(32)
   __syncthreads();
   if (lane == 0) {
     if (status == SW_OK) {
-      status = decode_tail(*tables, s, s.steps - i32(tail), seeds, seed_count, string + at, end,
-                           escapes, latent);
+      const TailBytes bytes = {seeds, seeds + seed_count, string + at, end};
+      status = decode_tail(*tables, s, s.steps - i32(tail), bytes, escapes, latent);
     }
     results[blockIdx.x] = status;
   }

@@ -8,47 +8,49 @@
 
 namespace splitwatt {
 
-// What NVIDIA's creator makes by its interface: 8.5 and 8.6 call this base class deprecated, and have
-// no other name for it.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-typedef nvinfer1::IPluginV2 PluginBase;
-#pragma GCC diagnostic pop
-
 class RangePluginV2 : public nvinfer1::IPluginV2DynamicExt {
  public:
-  explicit RangePluginV2(const RangeNode& node, const std::string& name_space)
+  RangePluginV2(const RangeNode& node, const std::string& name_space)
       : node_(node), namespace_(name_space) {}
 
-  nvinfer1::IPluginV2DynamicExt* clone() const noexcept override;
-  nvinfer1::DimsExprs getOutputDimensions(int32_t output, const nvinfer1::DimsExprs* inputs,
-                                          int32_t input_count,
-                                          nvinfer1::IExprBuilder& builder) noexcept override;
-  bool supportsFormatCombination(int32_t position, const nvinfer1::PluginTensorDesc* tensors,
-                                 int32_t input_count, int32_t output_count) noexcept override;
-  void configurePlugin(const nvinfer1::DynamicPluginTensorDesc* inputs, int32_t input_count,
-                       const nvinfer1::DynamicPluginTensorDesc* outputs,
-                       int32_t output_count) noexcept override;
-  size_t getWorkspaceSize(const nvinfer1::PluginTensorDesc* inputs, int32_t input_count,
-                          const nvinfer1::PluginTensorDesc* outputs,
-                          int32_t output_count) const noexcept override;
-  int32_t enqueue(const nvinfer1::PluginTensorDesc* input_descriptions,
-                  const nvinfer1::PluginTensorDesc* output_descriptions, const void* const* inputs,
-                  void* const* outputs, void* workspace, cudaStream_t stream) noexcept override;
+  nvinfer1::IPluginV2DynamicExt* clone() const noexcept override {
+    return made([&] { return new RangePluginV2(node_, namespace_); });
+  }
+  DimsExprs getOutputDimensions(int32_t output, const DimsExprs* inputs, int32_t,
+                                IExprBuilder& builder) noexcept override {
+    return node_.output_shape(output, inputs, builder);
+  }
+  bool supportsFormatCombination(int32_t position, const PluginTensorDesc* tensors,
+                                 int32_t input_count, int32_t output_count) noexcept override {
+    return position < input_count + output_count && node_.takes(position, tensors[position]);
+  }
+  void configurePlugin(const DynamicPluginTensorDesc*, int32_t, const DynamicPluginTensorDesc*,
+                       int32_t) noexcept override {}
+  size_t getWorkspaceSize(const PluginTensorDesc* inputs, int32_t, const PluginTensorDesc*,
+                          int32_t) const noexcept override {
+    return node_.scratch(inputs[0].dims);
+  }
+  int32_t enqueue(const PluginTensorDesc* in, const PluginTensorDesc* out,
+                  const void* const* inputs, void* const* outputs, void* workspace,
+                  cudaStream_t stream) noexcept override {
+    return node_.run(in[0].dims, out[0].dims, inputs, outputs, workspace, stream);
+  }
+  DataType getOutputDataType(int32_t output, const DataType*, int32_t) const noexcept override {
+    return node_.output_type(output);
+  }
 
-  nvinfer1::DataType getOutputDataType(int32_t output, const nvinfer1::DataType* input_types,
-                                       int32_t input_count) const noexcept override;
-
-  const char* getPluginType() const noexcept override;
-  const char* getPluginVersion() const noexcept override;
-  int32_t getNbOutputs() const noexcept override;
-  int32_t initialize() noexcept override;
-  void terminate() noexcept override;
-  size_t getSerializationSize() const noexcept override;
-  void serialize(void* buffer) const noexcept override;
-  void destroy() noexcept override;
-  void setPluginNamespace(const char* name) noexcept override;
-  const char* getPluginNamespace() const noexcept override;
+  const char* getPluginType() const noexcept override { return node_.name(); }
+  const char* getPluginVersion() const noexcept override { return RangeNode::version(); }
+  int32_t getNbOutputs() const noexcept override { return 2; }
+  int32_t initialize() noexcept override { return node_.upload() ? 0 : -1; }
+  void terminate() noexcept override { node_.release(); }
+  size_t getSerializationSize() const noexcept override { return node_.fields().size(); }
+  void serialize(void* buffer) const noexcept override {
+    node_.fields().write(static_cast<uint8_t*>(buffer));
+  }
+  void destroy() noexcept override { delete this; }
+  void setPluginNamespace(const char* name) noexcept override { namespace_ = name ? name : ""; }
+  const char* getPluginNamespace() const noexcept override { return namespace_.c_str(); }
 
  private:
   RangeNode node_;
@@ -59,17 +61,29 @@ class RangeCreatorV2 : public nvinfer1::IPluginCreator {
  public:
   explicit RangeCreatorV2(bool decodes) : decodes_(decodes) {}
 
-  const char* getPluginName() const noexcept override;
-  const char* getPluginVersion() const noexcept override;
-  const nvinfer1::PluginFieldCollection* getFieldNames() noexcept override;
-  PluginBase* createPlugin(const char* name,
-                           const nvinfer1::PluginFieldCollection* fields) noexcept override;
-  PluginBase* deserializePlugin(const char* name, const void* data, size_t size) noexcept override;
-  void setPluginNamespace(const char* name) noexcept override;
-  const char* getPluginNamespace() const noexcept override;
+  const char* getPluginName() const noexcept override { return RangeNode::name_of(decodes_); }
+  const char* getPluginVersion() const noexcept override { return RangeNode::version(); }
+  const PluginFieldCollection* getFieldNames() noexcept override { return names_.collection(); }
+  RangePluginV2* createPlugin(const char*,
+                              const PluginFieldCollection* collection) noexcept override {
+    return made([&] { return plugin(TableFields(collection)); });
+  }
+  RangePluginV2* deserializePlugin(const char*, const void* data, size_t size) noexcept override {
+    return made([&]() -> RangePluginV2* {
+      TableFields fields;
+      if (data && fields.parse(static_cast<const uint8_t*>(data), size)) return plugin(fields);
+      complain("the serialised plugin is damaged");
+      return nullptr;
+    });
+  }
+  void setPluginNamespace(const char* name) noexcept override { namespace_ = name ? name : ""; }
+  const char* getPluginNamespace() const noexcept override { return namespace_.c_str(); }
 
  private:
-  PluginBase* make(const TableFields& fields) const;
+  RangePluginV2* plugin(const TableFields& fields) const {
+    const std::shared_ptr<sw_tables> tables = fields.build();
+    return tables ? new RangePluginV2(RangeNode(decodes_, fields, tables), namespace_) : nullptr;
+  }
 
   bool decodes_;
   FieldNames names_;

@@ -8,15 +8,8 @@
 
 #include <new>
 
-using nvinfer1::DataType;
 using nvinfer1::DimensionOperation;
-using nvinfer1::Dims;
-using nvinfer1::DimsExprs;
-using nvinfer1::IExprBuilder;
-using nvinfer1::PluginField;
-using nvinfer1::PluginFieldCollection;
 using nvinfer1::PluginFieldType;
-using nvinfer1::PluginTensorDesc;
 
 namespace splitwatt {
 namespace {
@@ -133,11 +126,22 @@ bool TableFields::parse(const uint8_t* at, size_t size) {
   return complete;
 }
 
-FieldNames::FieldNames() {
-  for (const char* name : {"cdf", "cdf_length", "offset", "tables_id", "packed"}) {
-    fields_.emplace_back(name, nullptr, PluginFieldType::kINT32, 1);
-  }
-  fields_.emplace_back("medians", nullptr, PluginFieldType::kFLOAT32, 1);
+std::vector<PluginField> TableFields::as_fields() const {
+  std::vector<PluginField> fields;
+  const auto whole = [&](const char* name, const void* values, size_t count) {
+    fields.emplace_back(name, values, PluginFieldType::kINT32, int32_t(count));
+  };
+  whole("cdf", cdf.data(), cdf.size());
+  whole("cdf_length", length.data(), length.size());
+  whole("offset", offset.data(), offset.size());
+  fields.emplace_back("medians", median.data(), PluginFieldType::kFLOAT32, int32_t(median.size()));
+  whole("tables_id", &id, 1);
+  whole("packed", &packed, 1);
+  return fields;
+}
+
+FieldNames::FieldNames() : fields_(TableFields().as_fields()) {
+  for (PluginField& field : fields_) field = PluginField(field.name, nullptr, field.type, 1);
   collection_.nbFields = int32_t(fields_.size());
   collection_.fields = fields_.data();
 }
@@ -207,55 +211,43 @@ void RangeNode::release() noexcept {
   blob_ = nullptr;
 }
 
-size_t RangeNode::encode_scratch(const Dims& latent) const {
-  const Sizes s = sizes_of(latent);
-  return s.fit ? sw_cuda_encode_scratch(s.items, s.rows, s.height, s.width) : 0;
+size_t RangeNode::scratch(const Dims& first) const {
+  if (decodes_) return sw_cuda_decode_scratch(int32_t(first.d[0]));
+  const Sizes s = sizes_of(first);
+  if (!s.fit) return 0;
+  const size_t strings = packs() ? size_t(s.items) * capacity_of(s) : 0;
+  return sw_cuda_encode_scratch(s.items, s.rows, s.height, s.width) + strings;
 }
 
-size_t RangeNode::packed_scratch(const Dims& latent) const {
-  const Sizes s = sizes_of(latent);
-  return s.fit ? encode_scratch(latent) + size_t(s.items) * capacity_of(s) : 0;
-}
-
-size_t RangeNode::decode_scratch(const Dims& words) const {
-  return sw_cuda_decode_scratch(int32_t(words.d[0]));
-}
-
-int RangeNode::encode(const Dims& latent_dims, const void* latent, size_t capacity, void* words,
-                      void* length, void* scratch, cudaStream_t stream) const {
-  const Sizes s = sizes_of(latent_dims);
+int RangeNode::run(const Dims& first, const Dims& output, const void* const* inputs,
+                   void* const* outputs, void* scratch, cudaStream_t stream) const {
+  const int64_t rows = int64_t(fields_.length.size());
+  const Sizes s =
+      decodes_ ? sizes_of(first.d[0], rows, output.d[2], output.d[3]) : sizes_of(first);
   if (!blob_) return -1;
-  if (!s.fit || s.rows != int64_t(fields_.length.size())) {
-    complain("the latent has another number of channels than there are tables");
+  if (!s.fit || s.rows != rows) {
+    complain("the latent is too large, or has another number of channels than there are tables");
     return -1;
   }
-  return sw_cuda_encode(blob_, static_cast<const float*>(latent), s.items, s.rows, s.height,
-                        s.width, static_cast<uint8_t*>(words), capacity,
-                        static_cast<int32_t*>(length), scratch, stream);
-}
-
-int RangeNode::encode_packed(const Dims& latent_dims, const void* latent, void* words,
-                             void* length, void* words_count, void* scratch,
-                             cudaStream_t stream) const {
-  const Sizes s = sizes_of(latent_dims);
-  if (!s.fit) return -1;
-  const size_t capacity = capacity_of(s);
-  uint8_t* strings = static_cast<uint8_t*>(scratch) + encode_scratch(latent_dims);
-  const int error = encode(latent_dims, latent, capacity, strings, length, scratch, stream);
-  if (error) return error;
-  return sw_cuda_pack(strings, capacity, static_cast<const int32_t*>(length), s.items,
-                      static_cast<uint32_t*>(words), static_cast<int32_t*>(words_count), stream);
-}
-
-int RangeNode::decode(const Dims& words_dims, const Dims& latent_dims, const void* const* inputs,
-                      void* const* outputs, void* scratch, cudaStream_t stream) const {
-  const int64_t rows = int64_t(fields_.length.size());
-  const Sizes s = sizes_of(words_dims.d[0], rows, latent_dims.d[2], latent_dims.d[3]);
-  if (!blob_ || !s.fit) return -1;
-  return sw_cuda_decode(blob_, static_cast<const uint8_t*>(inputs[0]),
-                        size_t(words_dims.d[1]) * 4, static_cast<const int32_t*>(inputs[1]),
-                        s.items, s.rows, s.height, s.width, static_cast<float*>(outputs[0]),
-                        static_cast<int32_t*>(outputs[1]), scratch, stream);
+  int32_t* const second = static_cast<int32_t*>(outputs[1]);
+  if (decodes_) {
+    return sw_cuda_decode(blob_, static_cast<const uint8_t*>(inputs[0]), size_t(first.d[1]) * 4,
+                          static_cast<const int32_t*>(inputs[1]), s.items, s.rows, s.height,
+                          s.width, static_cast<float*>(outputs[0]), second, scratch, stream);
+  }
+  // A packing encoder first writes its strings behind its scratch memory.
+  const size_t capacity = packs() ? capacity_of(s) : size_t(output.d[1]) * 4;
+  uint8_t* strings = static_cast<uint8_t*>(outputs[0]);
+  if (packs()) {
+    strings = static_cast<uint8_t*>(scratch) +
+              sw_cuda_encode_scratch(s.items, s.rows, s.height, s.width);
+  }
+  const int error =
+      sw_cuda_encode(blob_, static_cast<const float*>(inputs[0]), s.items, s.rows, s.height,
+                     s.width, strings, capacity, second, scratch, stream);
+  if (error || !packs()) return error;
+  return sw_cuda_pack(strings, capacity, second, s.items, static_cast<uint32_t*>(outputs[0]),
+                      static_cast<int32_t*>(outputs[2]), stream);
 }
 
 }  // namespace splitwatt

@@ -22,11 +22,31 @@
 #include <stdint.h>
 
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "../cuda/launch.h"
 
 namespace splitwatt {
+
+using nvinfer1::DataType;
+using nvinfer1::Dims;
+using nvinfer1::DimsExprs;
+using nvinfer1::DynamicPluginTensorDesc;
+using nvinfer1::IExprBuilder;
+using nvinfer1::PluginField;
+using nvinfer1::PluginFieldCollection;
+using nvinfer1::PluginTensorDesc;
+
+// What `make` returns; null where no memory is left.
+template <class Make>
+auto made(Make make) noexcept -> decltype(make()) {
+  try {
+    return make();
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 
 // What a plugin is made of and serialises.
 struct TableFields {
@@ -37,26 +57,28 @@ struct TableFields {
   bool complete = false;
 
   TableFields() {}
-  explicit TableFields(const nvinfer1::PluginFieldCollection* collection);
+  explicit TableFields(const PluginFieldCollection* collection);
   // The tables; null where the fields are missing or do not make tables.
   std::shared_ptr<sw_tables> build() const;
+  // As fields that point to these numbers.
+  std::vector<PluginField> as_fields() const;
   size_t size() const;
   uint8_t* write(uint8_t* at) const;
   bool parse(const uint8_t* at, size_t size);
 
  private:
-  void read(const nvinfer1::PluginField& field);
+  void read(const PluginField& field);
 };
 
 // The names of the fields, for a creator.
 class FieldNames {
  public:
   FieldNames();
-  const nvinfer1::PluginFieldCollection* collection() const { return &collection_; }
+  const PluginFieldCollection* collection() const { return &collection_; }
 
  private:
-  std::vector<nvinfer1::PluginField> fields_;
-  nvinfer1::PluginFieldCollection collection_;
+  std::vector<PluginField> fields_;
+  PluginFieldCollection collection_;
 };
 
 // One node of a graph, encoder or decoder. Outputs are numbered as above.
@@ -75,30 +97,24 @@ class RangeNode {
   static const char* version() { return "1"; }
 
   // The shape of an output; M is the worst case.
-  nvinfer1::DimsExprs output_shape(int32_t output, const nvinfer1::DimsExprs* inputs,
-                                   nvinfer1::IExprBuilder& builder) const;
-  nvinfer1::DataType output_type(int32_t output) const;
+  DimsExprs output_shape(int32_t output, const DimsExprs* inputs,
+                                   IExprBuilder& builder) const;
+  DataType output_type(int32_t output) const;
   // Whether the encoder's rows are as long as the longest string needs.
   bool packs() const { return !decodes_ && fields_.packed != 0; }
   // Whether input or output `position` of the node, counted together, may be in this format.
-  bool takes(int32_t position, const nvinfer1::PluginTensorDesc& tensor) const;
+  bool takes(int32_t position, const PluginTensorDesc& tensor) const;
 
   // Put the tables into device memory and free them; false where that failed.
   bool upload() noexcept;
   void release() noexcept;
 
-  size_t encode_scratch(const nvinfer1::Dims& latent) const;
-  // As `encode`, with as many words a row as the longest string needs, and that number in `words`.
-  size_t packed_scratch(const nvinfer1::Dims& latent) const;
-  size_t decode_scratch(const nvinfer1::Dims& words) const;
-  // Each returns 0, or another number where the work was not enqueued.
-  int encode(const nvinfer1::Dims& latent_dims, const void* latent, size_t capacity, void* words,
-             void* length, void* scratch, cudaStream_t stream) const;
-  int encode_packed(const nvinfer1::Dims& latent_dims, const void* latent, void* words,
-                    void* length, void* words_count, void* scratch, cudaStream_t stream) const;
-  int decode(const nvinfer1::Dims& words_dims, const nvinfer1::Dims& latent_dims,
-             const void* const* inputs, void* const* outputs, void* scratch,
-             cudaStream_t stream) const;
+  // Bytes of scratch memory for a first input of these dimensions.
+  size_t scratch(const Dims& first) const;
+  // Enqueues the work for a first input and a first output of these dimensions; returns 0, or another
+  // number where it was not enqueued.
+  int run(const Dims& first, const Dims& output, const void* const* inputs, void* const* outputs,
+          void* scratch, cudaStream_t stream) const;
 
  private:
   bool decodes_;

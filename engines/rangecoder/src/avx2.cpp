@@ -20,6 +20,7 @@ inline __m256i both(__m128i low, __m128i high) {
 
 struct Avx2 {
   using V = __m256i;
+  using M = V;  // -1 in chosen lanes
   static constexpr int kWidth = 16, kVectors = kLanes / kWidth;
   static constexpr bool kAhead = true;  // see VectorLoops::encode
 
@@ -309,14 +310,13 @@ struct Avx2 {
   class Source {
    public:
     explicit Source(const Table& table)
-        : median_(_mm256_set1_ps(table.median)), offset_(_mm256_set1_epi32(table.offset)),
+        : median_(_mm256_set1_ps(table.median)),
           zero_(_mm256_set1_epi32(kRounderBits + table.offset)),
           less_(_mm256_set1_ps(kRounder - float(table.offset))),
           last_(_mm256_set1_epi8(char(table.last))) {}
 
     // A value outside the table becomes a byte that is no entry.
-    template <class T>
-    Entries entries(const T* values) const {
+    Entries entries(const float* values) const {
       return narrow(number(values), number(values + 8), number(values + 16), number(values + 24));
     }
     bool outside(Entries entries) const {
@@ -328,11 +328,6 @@ struct Avx2 {
       _mm256_storeu_ps(out, value(_mm256_unpacklo_epi16(e, top)));
       _mm256_storeu_ps(out + 8, value(_mm256_unpackhi_epi16(e, top)));
     }
-    void put(V entry, int32_t* out) const {
-      const V e = in_order(entry), zero = _mm256_setzero_si256();
-      store(out, _mm256_add_epi32(_mm256_unpacklo_epi16(e, zero), offset_));
-      store(out + 8, _mm256_add_epi32(_mm256_unpackhi_epi16(e, zero), offset_));
-    }
 
    private:
     V number(const float* values) const {
@@ -340,16 +335,12 @@ struct Avx2 {
       const __m256 rounded = _mm256_add_ps(exact, _mm256_set1_ps(kRounder));
       return _mm256_sub_epi32(_mm256_castps_si256(rounded), zero_);
     }
-    V number(const int32_t* values) const { return _mm256_sub_epi32(load(values), offset_); }
     __m256 value(V bits) const {
       return _mm256_add_ps(_mm256_sub_ps(_mm256_castsi256_ps(bits), less_), median_);
     }
-    static void store(int32_t* out, V numbers) {
-      _mm256_storeu_si256(reinterpret_cast<V*>(out), numbers);
-    }
 
     __m256 median_;
-    V offset_, zero_;
+    V zero_;
     __m256 less_;
     V last_;
   };
@@ -386,8 +377,7 @@ struct Avx2 {
   };
 };
 
-const Loops kAvx2 = {encode_by<Avx2, float>, encode_by<Avx2, int32_t>, decode_by<Avx2, float>,
-                     decode_by<Avx2, int32_t>};
+const Loops kAvx2 = {encode_by<Avx2>, decode_by<Avx2>};
 
 }  // namespace
 

@@ -1,328 +1,266 @@
-// The loops for x86 with AVX-512 VBMI2 (Ice Lake, Zen 4 and later): all lanes at once.
-//
-// A table sits in registers and is read by permutes, so the loops are made for tables of up to
-// 16, 32, 64 and 128 intervals. Encoding keeps the 32 states in two vectors of 32 bits; decoding
-// in two vectors of their 16-bit halves.
+// The vectors of x86 with AVX-512 VBMI2 (Ice Lake, Zen 4 and later): 32 lanes of 16 bits.
 #include <immintrin.h>
 
-#include "streams.h"
+#include "vector_loops.h"
 
 namespace sw {
 namespace {
 
-// 0..31 twice: loading at n makes the shuffle that moves n bytes from the front to the back.
-alignas(64) const uint8_t kRotations[64] = {
-    0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
-    22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
-    12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+struct Avx512 {
+  using V = __m512i;
+  using M = __mmask32;
+  static constexpr int kWidth = 32, kVectors = 1;
+  static constexpr bool kAhead = true;  // see VectorLoops::encode
 
-inline __m512i load(const void* at) { return _mm512_loadu_si512(at); }
+  static V fill(uint16_t value) { return _mm512_set1_epi16(short(value)); }
+  static V subtract(V a, V b) { return _mm512_sub_epi16(a, b); }
+  static M either(M a, M b) { return a | b; }
+  static M equal(V a, V b) { return _mm512_cmpeq_epi16_mask(a, b); }
+  static M at_least(V a, V b) { return _mm512_cmpge_epu16_mask(a, b); }
+  static V top_bytes(V a) { return _mm512_srli_epi16(a, 8); }
+  static V low_bytes(V a) { return _mm512_and_si512(a, fill(255)); }
+  static V larger(V a, V b) { return _mm512_max_epu16(a, b); }
+  static V smaller(V a, V b) { return _mm512_min_epu16(a, b); }
+  static bool any(M lanes) { return lanes != 0; }
 
-// A table of Size 32-bit numbers in registers.
-template <int Size>
-struct Wide {
-  static constexpr int kRegisters = Size <= 16 ? 1 : Size / 16;
-  __m512i part[kRegisters];
+  using Entries = V;
 
-  explicit Wide(const void* numbers) {
-    const uint32_t* from = static_cast<const uint32_t*>(numbers);
-    for (int i = 0; i < kRegisters; ++i) part[i] = load(from + 16 * i);
+  template <int Depth>
+  static V index(V entries) {
+    return entries;
+  }
+  // 2^Depth numbers of 16 bits, from their low bytes and their high bytes.
+  template <int Depth>
+  class Lookup {
+   public:
+    explicit Lookup(const uint8_t* bytes) {
+      for (int i = 0; i < kParts; ++i) {
+        const V low = wide_bytes(bytes + 32 * i), high = wide_bytes(bytes + kSize + 32 * i);
+        part_[i] = _mm512_or_si512(low, _mm512_slli_epi16(high, 8));
+      }
+    }
+
+    V operator[](V entry) const {
+      if (kParts == 1) return _mm512_permutexvar_epi16(entry, part_[0]);
+      const V low = _mm512_permutex2var_epi16(part_[0], entry, part_[kParts > 1]);
+      if (kParts == 2) return low;
+      const int third = kParts > 2 ? 2 : 0, fourth = kParts > 2 ? 3 : 0;
+      const V high = _mm512_permutex2var_epi16(part_[third], entry, part_[fourth]);
+      return _mm512_mask_mov_epi16(low, _mm512_test_epi16_mask(entry, fill(64)), high);
+    }
+
+    // Two lookups by the same entries.
+    static void read(const Lookup& a, const Lookup& b, V entry, V* out_a, V* out_b) {
+      *out_a = a[entry];
+      *out_b = b[entry];
+    }
+
+   private:
+    static constexpr int kSize = 1 << Depth, kParts = kSize < 64 ? 1 : kSize / 32;
+    V part_[kParts];
+  };
+
+  // The intervals of slots: a slot's top 8 bits nearly always tell a pair of neighbours.
+  template <int Depth>
+  class Bounds {
+   public:
+    explicit Bounds(const Vectors& v)
+        : starts_(v.split_start), freqs_(v.split_freq), bounds_(Split(v).bytes) {
+      for (int i = 0; i < 4; ++i) guesses_[i] = _mm512_loadu_si512(v.guess + 64 * i);
+    }
+
+    void find(const V* slots, V* entry, V* freq, V* within) const {
+      const V one = fill(1), slot = *slots;
+      *entry = guess(slot);
+      const V first_freq = freqs_[*entry];
+      *within = subtract(slot, starts_[*entry]);
+      const M second = at_least(*within, first_freq);
+      *within = _mm512_mask_sub_epi16(*within, second, *within, first_freq);
+      *entry = _mm512_mask_add_epi16(*entry, second, *entry, one);
+      *freq = freqs_[*entry];
+      if (__builtin_expect(at_least(*within, *freq), 0)) {
+        *entry = fill(0);
+        for (int step = 1 << (Depth - 1); step; step /= 2) {
+          const V next = _mm512_add_epi16(*entry, fill(uint16_t(step)));
+          const M above = _mm512_cmpgt_epu16_mask(slot, bounds_[next]);
+          *entry = _mm512_mask_mov_epi16(*entry, above, next);
+        }
+        *freq = freqs_[*entry];
+        *within = subtract(slot, starts_[*entry]);
+      }
+    }
+
+   private:
+    struct Split {
+      uint8_t bytes[2 * kVectorMax] = {};
+      explicit Split(const Vectors& v) {
+        for (int i = 0; i < 1 << Depth; ++i) {
+          bytes[i] = uint8_t(v.bound[i]);
+          bytes[i + (1 << Depth)] = uint8_t(v.bound[i] >> 8);
+        }
+      }
+    };
+
+    V guess(V slot) const {
+      const __mmask64 even = 0x5555555555555555;
+      const V at = top_bytes(slot);
+      const V low = _mm512_maskz_permutex2var_epi8(even, guesses_[0], at, guesses_[1]);
+      const V high = _mm512_maskz_permutex2var_epi8(even, guesses_[2], at, guesses_[3]);
+      return _mm512_mask_mov_epi16(low, _mm512_movepi16_mask(slot), high);
+    }
+
+    V guesses_[4];
+    Lookup<Depth> starts_, freqs_, bounds_;
+  };
+
+  static void load_states(const uint32_t* x, V* high, V* low) {
+    const V a = _mm512_loadu_si512(x), b = _mm512_loadu_si512(x + 16);
+    *low = joined(_mm512_cvtepi32_epi16(a), _mm512_cvtepi32_epi16(b));
+    *high = joined(_mm512_cvtepi32_epi16(_mm512_srli_epi32(a, 16)),
+                   _mm512_cvtepi32_epi16(_mm512_srli_epi32(b, 16)));
+  }
+  static void store_states(uint32_t* x, V high, V low) {
+    for (int half = 0; half < 2; ++half) {
+      const V tops = _mm512_slli_epi32(wide(high, half), 16);
+      _mm512_storeu_si512(x + 16 * half, _mm512_or_si512(tops, wide(low, half)));
+    }
   }
 
-  __m512i operator[](__m512i at) const {
-    if (Size <= 16) return _mm512_permutexvar_epi32(at, part[0]);
-    const __m512i low = pair(at, 0);
-    if (Size <= 32) return low;
-    const __mmask16 bit5 = _mm512_test_epi32_mask(at, _mm512_set1_epi32(32));
-    const __m512i half = _mm512_mask_mov_epi32(low, bit5, pair(at, 2));
-    if (Size <= 64) return half;
-    const __mmask16 bit6 = _mm512_test_epi32_mask(at, _mm512_set1_epi32(64));
-    const __m512i top = _mm512_mask_mov_epi32(pair(at, 4), bit5, pair(at, 6));
-    return _mm512_mask_mov_epi32(half, bit6, top);
+  static V narrow(const int32_t* entries) {
+    return joined(_mm512_cvtepi32_epi16(_mm512_loadu_si512(entries)),
+                  _mm512_cvtepi32_epi16(_mm512_loadu_si512(entries + 16)));
   }
+  static void widen(V entry, int32_t* entries) {
+    store_states(reinterpret_cast<uint32_t*>(entries), fill(0), entry);
+  }
+
+  // Moves the low byte of each of the lanes chosen before `at`; where these bytes begin.
+  static uint8_t* put_bytes(uint8_t* at, const M* lanes, V* high, V* low) {
+    const int count = _mm_popcnt_u32(*lanes);
+    const __m256i packed = _mm256_maskz_compress_epi8(*lanes, _mm512_cvtepi16_epi8(*low));
+    const M last = M(0xffffffff00000000u >> count);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at - 32),
+                        _mm256_maskz_expand_epi8(last, packed));
+    const V moved = _mm512_or_si512(top_bytes(*low), _mm512_slli_epi16(*high, 8));
+    *low = _mm512_mask_mov_epi16(*low, *lanes, moved);
+    *high = _mm512_mask_srli_epi16(*high, *lanes, *high, 8);
+    return at - count;
+  }
+
+  static V as_slots(V low) { return low; }
+
+  // The lanes whose states are below 2^24.
+  static M below(V high) { return _mm512_cmplt_epu16_mask(high, fill(256)); }
+
+  // Appends the next byte to each of the lanes chosen; where these bytes end.
+  static const uint8_t* take_bytes(const uint8_t* at, const M* lanes, V* high, V* low) {
+    const V bytes = wide_bytes(at);
+    const V moved = _mm512_or_si512(_mm512_slli_epi16(*high, 8), top_bytes(*low));
+    const V taken = _mm512_maskz_expand_epi16(*lanes, bytes);
+    *high = _mm512_mask_mov_epi16(*high, *lanes, moved);
+    *low = _mm512_mask_mov_epi16(*low, *lanes,
+                                 _mm512_or_si512(_mm512_slli_epi16(*low, 8), taken));
+    return at + _mm_popcnt_u32(*lanes);
+  }
+
+  // The state freq * high + within; the lanes where it is below 2^24.
+  static M multiply(V freq, V within, V* high, V* low) {
+    *low = _mm512_add_epi16(_mm512_mullo_epi16(freq, *high), within);
+    const V top = _mm512_mulhi_epu16(freq, *high);
+    *high = _mm512_mask_add_epi16(top, _mm512_cmplt_epu16_mask(*low, within), top, fill(1));
+    return below(*high);
+  }
+
+  template <int Depth>
+  class Divider {
+   public:
+    explicit Divider(const Vectors& v) : huge_(v.largest_freq > 60000) {}
+
+    struct Inverses {
+      __m512 low, high;  // of what unpacking gives
+    };
+    static Inverses invert(V, const V* freq) {
+      return Inverses{inverse(_mm512_unpacklo_epi16(*freq, fill(0))),
+                      inverse(_mm512_unpackhi_epi16(*freq, fill(0)))};
+    }
+
+    // The state x / freq * 65536 + x % freq + start, where x < freq * 65536.
+    //
+    // The quotient by floats, aimed low, is right or one too small: roundings err by less than 2^-22
+    // of it, and the inverse is made smaller by 2^-21 of it. Where it is too small, the rest is below
+    // 1.06 * freq + 1: only huge frequencies need more than 16 bits of it.
+    void advance(const V* freq, const V* start, const Inverses& inverses, V* high, V* low) const {
+      const V quotient =
+          _mm512_packus_epi32(product(_mm512_unpacklo_epi16(*low, *high), inverses.low),
+                              product(_mm512_unpackhi_epi16(*low, *high), inverses.high));
+      const V less = _mm512_mullo_epi16(quotient, *freq), rest = subtract(*low, less);
+      M small = at_least(rest, *freq);
+      if (__builtin_expect(huge_, 0)) {
+        const V borrow = _mm512_maskz_set1_epi16(_mm512_cmplt_epu16_mask(*low, less), 1);
+        const V top = subtract(*high, _mm512_mulhi_epu16(quotient, *freq));
+        small |= _mm512_cmpneq_epi16_mask(top, borrow);
+      }
+      *high = _mm512_mask_add_epi16(quotient, small, quotient, fill(1));
+      *low = _mm512_add_epi16(_mm512_mask_sub_epi16(rest, small, rest, *freq), *start);
+    }
+
+   private:
+    static __m512 inverse(V whole) {
+      const __m512 freq = _mm512_cvtepi32_ps(whole), guess = _mm512_rcp14_ps(freq);
+      const __m512 two = _mm512_set1_ps(2 - 1.0f / (1 << 21));
+      return _mm512_mul_ps(guess, _mm512_fnmadd_ps(freq, guess, two));
+    }
+    static V product(V x, __m512 inverse) {
+      return _mm512_cvttps_epi32(_mm512_mul_ps(_mm512_cvtepu32_ps(x), inverse));
+    }
+
+    bool huge_;
+  };
+
+  // Values to entries and back, for one table.
+  class Source {
+   public:
+    explicit Source(const Table& table)
+        : median_(_mm512_set1_ps(table.median)), offset_(_mm512_set1_epi32(table.offset)),
+          last_(fill(uint16_t(table.last))) {}
+
+    // A value outside the table becomes a number that is no entry.
+    V entries(const float* values) const { return joined(number(values), number(values + 16)); }
+    bool outside(V entries) const { return any(at_least(entries, last_)); }
+
+    void put(V entry, float* out) const {
+      for (int half = 0; half < 2; ++half) {
+        const V symbol = _mm512_add_epi32(wide(entry, half), offset_);
+        _mm512_storeu_ps(out + 16 * half, _mm512_add_ps(_mm512_cvtepi32_ps(symbol), median_));
+      }
+    }
+
+   private:
+    __m256i number(const float* values) const {
+      const __m512 exact = _mm512_sub_ps(_mm512_loadu_ps(values), median_);
+      const V symbol =
+          _mm512_cvt_roundps_epi32(exact, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      return _mm512_cvtusepi32_epi16(_mm512_sub_epi32(symbol, offset_));
+    }
+
+    __m512 median_;
+    V offset_, last_;
+  };
 
  private:
-  __m512i pair(__m512i at, int i) const {
-    const int first = i < kRegisters ? i : 0, second = i + 1 < kRegisters ? i + 1 : 0;
-    return _mm512_permutex2var_epi32(part[first], at, part[second]);
+  static V wide_bytes(const uint8_t* at) {
+    return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+  }
+  static V joined(__m256i low, __m256i high) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+  }
+  static V wide(V v, int half) {
+    return _mm512_cvtepu16_epi32(half ? _mm512_extracti64x4_epi64(v, 1)
+                                      : _mm512_castsi512_si256(v));
   }
 };
 
-// A table of Size 16-bit numbers in registers.
-template <int Size>
-struct Narrow {
-  static constexpr int kRegisters = Size <= 32 ? 1 : Size / 32;
-  __m512i part[kRegisters];
-
-  explicit Narrow(const uint16_t* numbers) {
-    for (int i = 0; i < kRegisters; ++i) part[i] = load(numbers + 32 * i);
-  }
-
-  __m512i operator[](__m512i at) const {
-    if (Size <= 32) return _mm512_permutexvar_epi16(at, part[0]);
-    const __m512i low = _mm512_permutex2var_epi16(part[0], at, part[kRegisters > 1]);
-    if (Size <= 64) return low;
-    const int third = kRegisters > 2 ? 2 : 0, fourth = kRegisters > 3 ? 3 : 0;
-    const __m512i high = _mm512_permutex2var_epi16(part[third], at, part[fourth]);
-    return _mm512_mask_mov_epi16(low, _mm512_test_epi16_mask(at, _mm512_set1_epi16(64)), high);
-  }
-};
-
-inline __m512i symbols(const float* values, __mmask16 active, __m512 median) {
-  const __m512 value = _mm512_sub_ps(_mm512_maskz_loadu_ps(active, values), median);
-  return _mm512_cvt_roundps_epi32(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-
-inline __m512i symbols(const int32_t* values, __mmask16 active, __m512) {
-  return _mm512_maskz_loadu_epi32(active, values);
-}
-
-inline __m512i low_bytes(__m512i a, __m512i b) {
-  return _mm512_inserti64x2(_mm512_castsi128_si512(_mm512_cvtepi32_epi8(a)),
-                            _mm512_cvtepi32_epi8(b), 1);
-}
-
-// The bytes chosen by `mask`, before `at`; where they begin.
-inline uint8_t* put_bytes(uint8_t* at, __m512i bytes, uint32_t mask) {
-  const unsigned count = unsigned(_mm_popcnt_u32(mask));
-  const __m256i packed = _mm256_maskz_compress_epi8(mask, _mm512_castsi512_si256(bytes));
-  const __m256i turn =
-      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kRotations + count));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at - 32),
-                      _mm256_permutexvar_epi8(turn, packed));
-  return at - count;
-}
-
-inline __mmask16 reaches(__mmask16 active, __m512i x, __m512i freq) {
-  return _mm512_mask_cmpge_epu32_mask(active, x, freq);
-}
-
-// x / freq: see reciprocal() in tables.cpp.
-inline __m512i divided(__m512i x, __m512i reciprocal, __mmask16 more, __m512i shift) {
-  const __m512i from = _mm512_mask_add_epi32(x, more, x, _mm512_set1_epi32(1));
-  const __m512i even = _mm512_mul_epu32(from, reciprocal);
-  const __m512i odd =
-      _mm512_mul_epu32(_mm512_srli_epi64(from, 32), _mm512_srli_epi64(reciprocal, 32));
-  const __m512i high = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xAAAA, odd);
-  return _mm512_srlv_epi32(high, shift);
-}
-
-// What a step needs of 16 lanes beside their states.
-struct Lookups {
-  __m512i freq, start, reciprocal, rest, shift;
-  __mmask16 more;
-
-  template <int Size>
-  Lookups(__m512i entry, const Wide<Size>& packed, const Wide<Size>& reciprocals,
-          __m512i more_freq) {
-    const __m512i one = _mm512_set1_epi32(1);
-    const __m512i both = packed[entry];
-    freq = _mm512_and_si512(both, _mm512_set1_epi32(0xffff));
-    start = _mm512_srli_epi32(both, 16);
-    reciprocal = reciprocals[entry];
-    rest = _mm512_sub_epi32(_mm512_set1_epi32(int(kTotal)), freq);
-    // log2(freq - 1), and 0 for 1: the leading zeros of freq - 1 | 1.
-    const __m512i zeros = _mm512_lzcnt_epi32(_mm512_or_si512(_mm512_sub_epi32(freq, one), one));
-    shift = _mm512_sub_epi32(_mm512_set1_epi32(31), zeros);
-    more = _mm512_cmpeq_epi32_mask(freq, one) | _mm512_cmpeq_epi32_mask(freq, more_freq);
-  }
-
-  // x / freq * 65536 + x % freq + start, in the lanes of `active`.
-  __m512i advanced(__m512i x, __mmask16 active) const {
-    const __m512i quotient = divided(x, reciprocal, more, shift);
-    return _mm512_mask_add_epi32(x, active, _mm512_add_epi32(x, start),
-                                 _mm512_mullo_epi32(quotient, rest));
-  }
-};
-
-template <int Size, class T>
-bool encode_row(const Table& table, const T* values, size_t begin, size_t finish,
-                Encoder& encoder) {
-  const Wide<Size> packed(table.vectors->packed), reciprocals(table.vectors->reciprocal);
-  const __m512i more_freq = _mm512_set1_epi32(int(table.vectors->more_freq));
-  const __m512 median = _mm512_set1_ps(table.median);
-  const __m512i offset = _mm512_set1_epi32(table.offset);
-  const __m512i last = _mm512_set1_epi32(table.last);
-  __m512i x0 = load(encoder.x), x1 = load(encoder.x + 16);
-  uint8_t* at = encoder.at;
-  size_t stop = finish;
-  while (stop > begin) {
-    const size_t first = (stop - 1) / kLanes * kLanes;
-    const uint32_t active = uint32_t((uint64_t(1) << (stop - first)) - 1);
-    const __mmask16 active0 = __mmask16(active), active1 = __mmask16(active >> 16);
-    __m512i e0 = _mm512_sub_epi32(symbols(values + first, active0, median), offset);
-    __m512i e1 = _mm512_sub_epi32(symbols(values + first + 16, active1, median), offset);
-    const __mmask16 outside0 = _mm512_mask_cmpge_epu32_mask(active0, e0, last);
-    const __mmask16 outside1 = _mm512_mask_cmpge_epu32_mask(active1, e1, last);
-    if (__builtin_expect(outside0 | outside1, 0)) {
-      alignas(64) int32_t entries[kLanes] = {};
-      if (!entries_outside(table, values + first, int(stop - first), encoder, entries)) {
-        return false;
-      }
-      e0 = load(entries);
-      e1 = load(entries + 16);
-    }
-    stop = first;
-    prefetch_step_before(values + first);
-    const Lookups l0(e0, packed, reciprocals, more_freq), l1(e1, packed, reciprocals, more_freq);
-    const __mmask16 two0 = reaches(active0, _mm512_srli_epi32(x0, 24), l0.freq);
-    const __mmask16 two1 = reaches(active1, _mm512_srli_epi32(x1, 24), l1.freq);
-    if (__builtin_expect(two0 | two1, 0)) {
-      at = put_bytes(at, low_bytes(x0, x1), two0 | uint32_t(two1) << 16);
-      x0 = _mm512_mask_srli_epi32(x0, two0, x0, 8);
-      x1 = _mm512_mask_srli_epi32(x1, two1, x1, 8);
-    }
-    const __mmask16 one0 = reaches(active0, _mm512_srli_epi32(x0, 16), l0.freq);
-    const __mmask16 one1 = reaches(active1, _mm512_srli_epi32(x1, 16), l1.freq);
-    at = put_bytes(at, low_bytes(x0, x1), one0 | uint32_t(one1) << 16);
-    x0 = _mm512_mask_srli_epi32(x0, one0, x0, 8);
-    x1 = _mm512_mask_srli_epi32(x1, one1, x1, 8);
-    x0 = l0.advanced(x0, active0);
-    x1 = l1.advanced(x1, active1);
-  }
-  _mm512_storeu_si512(encoder.x, x0);
-  _mm512_storeu_si512(encoder.x + 16, x1);
-  encoder.at = at;
-  return true;
-}
-
-// 256 bytes in registers, read by the low bytes of 16-bit lanes; high bytes come out zero.
-struct Guesses {
-  __m512i part[4];
-
-  explicit Guesses(const uint8_t* bytes) {
-    for (int i = 0; i < 4; ++i) part[i] = load(bytes + 64 * i);
-  }
-
-  // By the top 8 bits of each slot.
-  __m512i operator[](__m512i slot) const {
-    const __mmask64 even = 0x5555555555555555;
-    const __m512i at = _mm512_srli_epi16(slot, 8);
-    const __m512i low = _mm512_maskz_permutex2var_epi8(even, part[0], at, part[1]);
-    const __m512i high = _mm512_maskz_permutex2var_epi8(even, part[2], at, part[3]);
-    return _mm512_mask_mov_epi16(low, _mm512_movepi16_mask(slot), high);
-  }
-};
-
-inline void put(float* out, __mmask16 active, __m512i symbol, __m512 median) {
-  _mm512_mask_storeu_ps(out, active, _mm512_add_ps(_mm512_cvtepi32_ps(symbol), median));
-}
-
-inline void put(int32_t* out, __mmask16 active, __m512i symbol, __m512) {
-  _mm512_mask_storeu_epi32(out, active, symbol);
-}
-
-// The next bytes for the lanes in `mask`, as 16-bit numbers.
-inline __m512i take_bytes(const uint8_t** at, __mmask32 mask) {
-  const __m512i bytes =
-      _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(*at)));
-  *at += _mm_popcnt_u32(mask);
-  return _mm512_maskz_expand_epi16(mask, bytes);
-}
-
-template <int Size, class T>
-bool decode_row(const Table& table, T* out, size_t begin, size_t finish, Decoder& decoder) {
-  const Vectors& v = *table.vectors;
-  const Narrow<Size> starts(v.start), freqs(v.freq), ends(v.end);
-  const Guesses guesses(v.guess);
-  const __m512 median = _mm512_set1_ps(table.median);
-  const __m512i offset = _mm512_set1_epi32(table.offset);
-  const __m512i last = _mm512_set1_epi16(short(table.last));
-  const __m512i one = _mm512_set1_epi16(1);
-  const __m512i x0 = load(decoder.x), x1 = load(decoder.x + 16);
-  __m512i low = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(x0)),
-                                   _mm512_cvtepi32_epi16(x1), 1);
-  __m512i high = _mm512_inserti64x4(
-      _mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_srli_epi32(x0, 16))),
-      _mm512_cvtepi32_epi16(_mm512_srli_epi32(x1, 16)), 1);
-  const __m512i byte_max = _mm512_set1_epi16(256);
-  bool valid = true;
-  for (size_t first = begin; first < finish; first += kLanes) {
-    if (__builtin_expect(decoder.at > decoder.guard, 0) && !decoder.refill()) {
-      valid = false;
-      break;
-    }
-    const size_t count = finish - first;
-    const __mmask32 active = count >= kLanes ? ~__mmask32(0) : (__mmask32(1) << count) - 1;
-    __m512i entry = guesses[low];
-    entry = _mm512_mask_add_epi16(entry, _mm512_cmpgt_epu16_mask(low, ends[entry]), entry, one);
-    __m512i freq = freqs[entry];
-    __m512i within = _mm512_sub_epi16(low, starts[entry]);
-    if (__builtin_expect(_mm512_mask_cmpge_epu16_mask(active, within, freq), 0)) {
-      entry = _mm512_setzero_si512();
-      for (int step = Size / 2; step; step /= 2) {
-        const __m512i next = _mm512_add_epi16(entry, _mm512_set1_epi16(short(step)));
-        const __m512i before = _mm512_sub_epi16(next, one);
-        entry = _mm512_mask_mov_epi16(entry, _mm512_cmpgt_epu16_mask(low, ends[before]), next);
-      }
-      freq = freqs[entry];
-      within = _mm512_sub_epi16(low, starts[entry]);
-    }
-    __m512i next_low = _mm512_add_epi16(_mm512_mullo_epi16(freq, high), within);
-    __m512i next_high = _mm512_mulhi_epu16(freq, high);
-    next_high = _mm512_mask_add_epi16(next_high, _mm512_cmplt_epu16_mask(next_low, within),
-                                      next_high, one);
-    const __mmask32 under = _mm512_mask_cmplt_epu16_mask(active, next_high, byte_max);
-    const __m512i moved_high = _mm512_or_si512(_mm512_slli_epi16(next_high, 8),
-                                               _mm512_srli_epi16(next_low, 8));
-    const __m512i moved_low = _mm512_or_si512(_mm512_slli_epi16(next_low, 8),
-                                              take_bytes(&decoder.at, under));
-    next_high = _mm512_mask_mov_epi16(next_high, under, moved_high);
-    next_low = _mm512_mask_mov_epi16(next_low, under, moved_low);
-    const __mmask32 twice = _mm512_mask_cmplt_epu16_mask(under, next_high, byte_max);
-    if (__builtin_expect(twice, 0)) {
-      const __m512i bytes = take_bytes(&decoder.at, twice);
-      const __m512i again = _mm512_or_si512(_mm512_slli_epi16(next_high, 8),
-                                            _mm512_srli_epi16(next_low, 8));
-      next_high = _mm512_mask_mov_epi16(next_high, twice, again);
-      next_low = _mm512_mask_mov_epi16(
-          next_low, twice, _mm512_or_si512(_mm512_slli_epi16(next_low, 8), bytes));
-    }
-    low = _mm512_mask_mov_epi16(low, active, next_low);
-    high = _mm512_mask_mov_epi16(high, active, next_high);
-    if (__builtin_expect(_mm512_mask_cmpeq_epi16_mask(active, entry, last), 0)) {
-      alignas(64) int32_t entries[kLanes];
-      _mm512_store_si512(entries, _mm512_cvtepu16_epi32(_mm512_castsi512_si256(entry)));
-      _mm512_store_si512(entries + 16,
-                         _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(entry, 1)));
-      const int left = int(count < kLanes ? count : kLanes);
-      if (!put_escaped(table, entries, left, decoder, out + first)) {
-        valid = false;
-        break;
-      }
-      continue;
-    }
-    const __m512i wide0 = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(entry));
-    const __m512i wide1 = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(entry, 1));
-    put(out + first, __mmask16(active), _mm512_add_epi32(wide0, offset), median);
-    put(out + first + 16, __mmask16(active >> 16), _mm512_add_epi32(wide1, offset), median);
-  }
-  for (int half = 0; half < 2; ++half) {
-    const __m256i l = half ? _mm512_extracti64x4_epi64(low, 1) : _mm512_castsi512_si256(low);
-    const __m256i h = half ? _mm512_extracti64x4_epi64(high, 1) : _mm512_castsi512_si256(high);
-    _mm512_storeu_si512(decoder.x + 16 * half,
-                        _mm512_or_si512(_mm512_cvtepu16_epi32(l),
-                                        _mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)));
-  }
-  return valid && decoder.valid();
-}
-
-template <class T>
-bool encode(const Table& table, const T* row, size_t begin, size_t finish, Encoder& encoder) {
-  if (table.last < 16) return encode_row<16>(table, row, begin, finish, encoder);
-  if (table.last < 32) return encode_row<32>(table, row, begin, finish, encoder);
-  if (table.last < 64) return encode_row<64>(table, row, begin, finish, encoder);
-  return encode_row<128>(table, row, begin, finish, encoder);
-}
-
-template <class T>
-bool decode(const Table& table, T* row, size_t begin, size_t finish, Decoder& decoder) {
-  if (table.last < 32) return decode_row<32>(table, row, begin, finish, decoder);
-  if (table.last < 64) return decode_row<64>(table, row, begin, finish, decoder);
-  return decode_row<128>(table, row, begin, finish, decoder);
-}
-
-const Loops kAvx512 = {encode<float>, encode<int32_t>, decode<float>, decode<int32_t>};
+const Loops kAvx512 = {encode_by<Avx512>, decode_by<Avx512>};
 
 }  // namespace
 

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include <algorithm>
-#include <new>
 
 #include "rangecoder.h"
 #include "symbols.h"
@@ -12,34 +11,11 @@ namespace {
 
 struct Shape {
   size_t rows, height, width, n, per_row, steps;
+
+  Shape(size_t rows_, size_t height_, size_t width_)
+      : rows(rows_), height(height_), width(width_), n(height * width),
+        per_row((n + kLanes - 1) / kLanes), steps(rows * per_row) {}
 };
-
-bool shape_of(const sw_tables* tables, const int32_t* indexes, size_t rows, size_t height,
-              size_t width, Shape* shape) {
-  if (!tables || rows < 1 || height < 1 || width < 1) return false;
-  const size_t most = size_t(kMaxSymbols);
-  if (height > most / width || rows > most / (height * width)) return false;
-  const size_t n = height * width, per_row = (n + kLanes - 1) / kLanes;
-  *shape = Shape{rows, height, width, n, per_row, rows * per_row};
-  if (!indexes) return rows == tables->tables.size();
-  uint32_t largest = 0;
-  for (size_t i = 0; i < rows * n; ++i) largest = std::max(largest, uint32_t(indexes[i]));
-  return largest < tables->tables.size();
-}
-
-const Loops* loops_of(int path) {
-  if (path == SW_AUTO) {
-    static const int best = sw_best_path();
-    path = best;
-  }
-  if (!sw_has_path(path)) return nullptr;
-  switch (path) {
-    case SW_NEON: return neon_loops();
-    case SW_AVX2: return avx2_loops();
-    case SW_AVX512: return avx512_loops();
-    default: return scalar_loops();
-  }
-}
 
 // Memory of a thread that outlives its calls, so that its pages are there already.
 struct Scratch {
@@ -73,24 +49,6 @@ struct Scratch {
 
 thread_local Scratch scratch;
 
-// Escape distances (the last symbol's first) as a payload's last bytes; without a payload, counts.
-size_t put_escapes(const std::vector<uint64_t>& distances, uint8_t* end) {
-  size_t nibbles = 0;
-  for (size_t i = distances.size(); i-- > 0;) {
-    uint64_t rest = distances[i];
-    for (bool more = true; more; rest >>= 3) {
-      more = rest > 7;
-      const uint8_t nibble = uint8_t((rest & 7) | (more ? 8 : 0));
-      if (end) {
-        uint8_t* at = end - 1 - (nibbles >> 1);
-        *at = nibbles & 1 ? uint8_t(*at | nibble << 4) : nibble;
-      }
-      ++nibbles;
-    }
-  }
-  return (nibbles + 1) / 2;
-}
-
 template <class Pick, class T>
 bool encode_lane(const Pick& pick, const T* values, int count, Encoder& encoder, uint32_t* state) {
   uint32_t x = *state;
@@ -108,38 +66,6 @@ bool encode_lane(const Pick& pick, const T* values, int count, Encoder& encoder,
   *state = x;
   return true;
 }
-
-// Bytes of the tail: the lanes' last states, then what the stream holds beyond them.
-class TailBytes {
- public:
-  TailBytes(const uint8_t* seeds, size_t count, const uint8_t* at, const uint8_t* end)
-      : at_(seeds), end_(seeds + count), stream_(at), stream_end_(end) {}
-
-  bool next(uint8_t* byte) {
-    if (at_ == end_) {
-      if (in_stream_ || stream_ == stream_end_) return false;
-      in_stream_ = true;
-      at_ = stream_;
-      end_ = stream_end_;
-    }
-    *byte = *at_++;
-    return true;
-  }
-
-  // Bytes of the stream that are left; false where seeds are left, too.
-  bool left(size_t* count) const {
-    if (!in_stream_ && at_ != end_) return false;
-    *count = in_stream_ ? size_t(end_ - at_) : size_t(stream_end_ - stream_);
-    return true;
-  }
-
- private:
-  const uint8_t* at_;
-  const uint8_t* end_;
-  const uint8_t* stream_;
-  const uint8_t* stream_end_;
-  bool in_stream_ = false;
-};
 
 template <class Pick, class T>
 bool decode_lane(const Pick& pick, T* out, int count, Decoder& decoder, TailBytes& bytes,
@@ -164,7 +90,7 @@ bool decode_lane(const Pick& pick, T* out, int count, Decoder& decoder, TailByte
 template <class Run>
 bool with_table(const sw_tables& tables, const int32_t* indexes, size_t row, size_t at, Run run) {
   if (indexes) return run(SymbolTables{tables.tables.data(), indexes + at});
-  return run(RowTable{tables.tables[row]});
+  return run(tables.tables[row]);
 }
 
 // One step by the single lane, encoding or decoding.
@@ -182,18 +108,35 @@ size_t row_finish(const Shape& shape, size_t row, size_t steps) {
   return std::min(shape.n, (steps - row * shape.per_row) * kLanes);
 }
 
+// The interleaved part of a row. Only vector loops of floats are worth their code.
+bool encode_row(const Loops& loops, const Table& table, const float* row, size_t count,
+                Encoder& encoder) {
+  return table.vectors ? loops.encode(table, row, count, encoder)
+                       : encode_scalar(table, row, count, encoder);
+}
+bool decode_row(const Loops& loops, const Table& table, float* row, size_t count,
+                Decoder& decoder) {
+  return table.vectors ? loops.decode(table, row, count, decoder)
+                       : decode_scalar(table, row, count, decoder);
+}
+template <class Pick, class T>
+bool encode_row(const Loops&, const Pick& pick, const T* row, size_t count, Encoder& encoder) {
+  return encode_scalar(pick, row, count, encoder);
+}
+template <class Pick, class T>
+bool decode_row(const Loops&, const Pick& pick, T* row, size_t count, Decoder& decoder) {
+  return decode_scalar(pick, row, count, decoder);
+}
+
 template <class T>
 bool encode_lanes(const sw_tables& tables, const Loops& loops, const T* values,
                   const int32_t* indexes, const Shape& shape, size_t steps, Encoder& encoder) {
   for (size_t row = (steps - 1) / shape.per_row + 1; row-- > 0;) {
     const size_t finish = row_finish(shape, row, steps), at = row * shape.n;
-    if (indexes) {
-      if (!encode_indexed(tables, indexes + at, values + at, 0, finish, encoder)) return false;
-      continue;
-    }
-    const Table& table = tables.tables[row];
-    const Loops& use = table.vectors ? loops : *scalar_loops();
-    if (!encode_row(use, table, values + at, 0, finish, encoder)) return false;
+    const bool coded = with_table(tables, indexes, row, at, [&](const auto& pick) {
+      return encode_row(loops, pick, values + at, finish, encoder);
+    });
+    if (!coded) return false;
   }
   return true;
 }
@@ -203,13 +146,10 @@ bool decode_lanes(const sw_tables& tables, const Loops& loops, T* values, const 
                   const Shape& shape, size_t steps, Decoder& decoder) {
   for (size_t row = 0; row * shape.per_row < steps; ++row) {
     const size_t finish = row_finish(shape, row, steps), at = row * shape.n;
-    if (indexes) {
-      if (!decode_indexed(tables, indexes + at, values + at, 0, finish, decoder)) return false;
-      continue;
-    }
-    const Table& table = tables.tables[row];
-    const Loops& use = table.vectors ? loops : *scalar_loops();
-    if (!decode_row(use, table, values + at, 0, finish, decoder)) return false;
+    const bool decoded = with_table(tables, indexes, row, at, [&](const auto& pick) {
+      return decode_row(loops, pick, values + at, finish, decoder);
+    });
+    if (!decoded) return false;
   }
   return true;
 }
@@ -228,10 +168,10 @@ uint8_t* put_header_before(uint8_t first, const sw_tables& tables, const Shape& 
 template <class T>
 int encode_item(const sw_tables* tables, int path, const T* values, const int32_t* indexes,
                 size_t rows, size_t height, size_t width, const uint8_t** string, size_t* size) {
-  Shape shape;
   const Loops* loops = loops_of(path);
   if (!values || !string || !size || !loops) return SW_BAD_ARGUMENT;
-  if (!shape_of(tables, indexes, rows, height, width, &shape)) return SW_BAD_ARGUMENT;
+  if (!fits(tables, indexes, rows, height, width)) return SW_BAD_ARGUMENT;
+  const Shape shape(rows, height, width);
   const size_t total = shape.rows * shape.n;
   const size_t before = kMaxHeader + 4 * kLanes + 64 + kSlack + 2 * total;
   scratch.reserve(before + 64 + total / 16);
@@ -245,7 +185,7 @@ int encode_item(const sw_tables* tables, int path, const T* values, const int32_
   const bool single = total <= kSingleLaneMax;
   while (tail < shape.steps && (single || size_t(top - encoder.at) < kTailBytes - 4)) {
     const Step step(shape, shape.steps - ++tail);
-    const bool coded = with_table(*tables, indexes, step.row, step.at, [&](auto pick) {
+    const bool coded = with_table(*tables, indexes, step.row, step.at, [&](const auto& pick) {
       return encode_lane(pick, values + step.at, step.count, encoder, &x);
     });
     if (!coded) return SW_NOT_CODABLE;
@@ -272,9 +212,10 @@ int encode_item(const sw_tables* tables, int path, const T* values, const int32_
   uint8_t* at = encoder.at;
   size_t used = size_t(top - at);
   if (!scratch.escapes.empty()) {
-    const size_t more = put_escapes(scratch.escapes, nullptr);
+    const std::vector<uint64_t>& escapes = scratch.escapes;
+    const size_t more = size_t(put_escapes(escapes.data(), escapes.size(), nullptr));
     at = scratch.extend(at, used, more);
-    put_escapes(scratch.escapes, at + used + more);
+    put_escapes(escapes.data(), escapes.size(), at + used + more);
     used += more;
   }
   *string = put_header_before(first, *tables, shape, at, at + used);
@@ -299,30 +240,26 @@ int open_string(const sw_tables& tables, const Shape& shape, const uint8_t* stri
 template <class T>
 int decode_tail(const sw_tables& tables, const int32_t* indexes, const Shape& shape, size_t step,
                 TailBytes bytes, Decoder& decoder, T* values) {
-  uint8_t state[4];
-  for (uint8_t& byte : state) {
-    if (!bytes.next(&byte)) return SW_DESYNC;
-  }
-  uint32_t x = load_u32(state);
-  if (x < kLow) return SW_DESYNC;
+  uint32_t x;
+  if (!bytes.first_state(&x)) return SW_DESYNC;
   for (; step < shape.steps; ++step) {
     const Step place(shape, step);
-    const bool decoded = with_table(tables, indexes, place.row, place.at, [&](auto pick) {
+    const bool decoded = with_table(tables, indexes, place.row, place.at, [&](const auto& pick) {
       return decode_lane(pick, values + place.at, place.count, decoder, bytes, &x);
     });
     if (!decoded) return SW_DESYNC;
   }
-  size_t left;
-  return x == kLow && bytes.left(&left) && decoder.escapes.took(left) ? SW_OK : SW_DESYNC;
+  if (x != kLow || bytes.seed != bytes.seeds_end) return SW_DESYNC;
+  return decoder.escapes.took(uint64_t(bytes.end - bytes.at)) ? SW_OK : SW_DESYNC;
 }
 
 template <class T>
 int decode_item(const sw_tables* tables, int path, const uint8_t* string, size_t size,
                 const int32_t* indexes, size_t rows, size_t height, size_t width, T* values) {
-  Shape shape;
   const Loops* loops = loops_of(path);
   if (!string || !values || !loops) return SW_BAD_ARGUMENT;
-  if (!shape_of(tables, indexes, rows, height, width, &shape)) return SW_BAD_ARGUMENT;
+  if (!fits(tables, indexes, rows, height, width)) return SW_BAD_ARGUMENT;
+  const Shape shape(rows, height, width);
   uint8_t first;
   const uint8_t* at;
   const int status = open_string(*tables, shape, string, size, &first, &at);
@@ -330,7 +267,7 @@ int decode_item(const sw_tables* tables, int path, const uint8_t* string, size_t
   const uint8_t* const end = string + size;
   if (first == kSingle) {
     Decoder decoder(at, end);
-    return decode_tail(*tables, indexes, shape, 0, TailBytes(at, 0, at, end), decoder, values);
+    return decode_tail(*tables, indexes, shape, 0, TailBytes{at, at, at, end}, decoder, values);
   }
   uint64_t tail;
   if (get_varint(&at, end, &tail) != SW_OK) return SW_DAMAGED;
@@ -348,17 +285,8 @@ int decode_item(const sw_tables* tables, int path, const uint8_t* string, size_t
     if (decoder.x[j] >> 24 != 1) return SW_DESYNC;
     for (int k = 0; k < 3; ++k) seeds[3 * j + k] = uint8_t(decoder.x[j] >> (8 * k));
   }
-  const TailBytes bytes(seeds, kTailBytes, decoder.at, decoder.end);
+  const TailBytes bytes = {seeds, seeds + kTailBytes, decoder.at, decoder.end};
   return decode_tail(*tables, indexes, shape, steps, bytes, decoder, values);
-}
-
-template <class Run>
-int guarded(Run run) {
-  try {
-    return run();
-  } catch (const std::bad_alloc&) {
-    return SW_NO_MEMORY;
-  }
 }
 
 }  // namespace
@@ -394,16 +322,4 @@ int sw_decode_symbols(const sw_tables* tables, int path, const uint8_t* string, 
   return guarded([&] {
     return sw::decode_item(tables, path, string, size, indexes, rows, height, width, symbols);
   });
-}
-
-int sw_quantize(const sw_tables* tables, const float* latent, const int32_t* indexes, size_t rows,
-                size_t n, int32_t* symbols) {
-  sw::Shape shape;
-  if (!latent || !symbols) return SW_BAD_ARGUMENT;
-  if (!sw::shape_of(tables, indexes, rows, 1, n, &shape)) return SW_BAD_ARGUMENT;
-  for (size_t i = 0; i < rows * n; ++i) {
-    const float median = tables->tables[indexes ? size_t(indexes[i]) : i / n].median;
-    if (!sw::symbol_of(latent[i], median, symbols + i)) return SW_NOT_CODABLE;
-  }
-  return SW_OK;
 }

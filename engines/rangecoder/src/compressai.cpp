@@ -1,6 +1,4 @@
 // CompressAI's own strings: one 64-bit state, 32-bit words, 4-bit digits for what is outside.
-#include <new>
-
 #include "rangecoder.h"
 #include "symbols.h"
 
@@ -11,15 +9,6 @@ constexpr uint64_t kLow64 = uint64_t(1) << 31;
 constexpr int kDigitBits = 4, kMaxNibbles = 8;
 
 thread_local std::vector<uint32_t> words;  // written from the end
-
-bool places(const sw_tables* tables, const int32_t* indexes, size_t rows, size_t n) {
-  if (!tables || rows < 1 || n < 1 || rows > size_t(kMaxSymbols) / n) return false;
-  if (!indexes) return rows == tables->tables.size();
-  for (size_t i = 0; i < rows * n; ++i) {
-    if (uint32_t(indexes[i]) >= tables->tables.size()) return false;
-  }
-  return true;
-}
 
 class WordEncoder {
  public:
@@ -135,22 +124,20 @@ int encode(const sw_tables* tables, const int32_t* symbols, const int32_t* index
 
 int sw_encode_compressai(const sw_tables* tables, const int32_t* symbols, const int32_t* indexes,
                          size_t rows, size_t n, const uint8_t** string, size_t* size) {
-  if (!symbols || !string || !size || !sw::places(tables, indexes, rows, n)) {
+  if (!symbols || !string || !size || !sw::fits(tables, indexes, rows, 1, n)) {
     return SW_BAD_ARGUMENT;
   }
-  try {
+  return sw::guarded([&] {
     const int status = sw::encode(tables, symbols, indexes, rows, n);
     *string = reinterpret_cast<const uint8_t*>(sw::words.data());
     *size = sw::words.size() * 4;
     return status;
-  } catch (const std::bad_alloc&) {
-    return SW_NO_MEMORY;
-  }
+  });
 }
 
 int sw_decode_compressai(const sw_tables* tables, const uint8_t* string, size_t size,
                          const int32_t* indexes, size_t rows, size_t n, int32_t* symbols) {
-  if (!string || !symbols || !sw::places(tables, indexes, rows, n)) return SW_BAD_ARGUMENT;
+  if (!string || !symbols || !sw::fits(tables, indexes, rows, 1, n)) return SW_BAD_ARGUMENT;
   if (size < 8 || size % 4) return SW_TRUNCATED;
   sw::WordDecoder decoder(string, size);
   for (size_t i = 0; i < rows * n; ++i) {

@@ -1,4 +1,4 @@
-// zlib's CRC-32: by carry-less multiplication where the machine has it, else by tables.
+// zlib's CRC-32: by carry-less multiplication where the machine has it, else by a table.
 #include <string.h>
 
 #include "streams.h"
@@ -15,33 +15,22 @@ namespace sw {
 namespace {
 
 constexpr uint32_t kPolynomial = 0xEDB88320u;  // 0x04C11DB7, reflected
-constexpr int kSlices = 8;
 
-struct CrcTables {
-  uint32_t at[kSlices][256];
-  CrcTables() {
+struct CrcTable {
+  uint32_t at[256];
+  CrcTable() {
     for (uint32_t i = 0; i < 256; ++i) {
       uint32_t crc = i;
       for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? kPolynomial : 0);
-      at[0][i] = crc;
-    }
-    for (uint32_t i = 0; i < 256; ++i) {
-      for (int k = 1; k < kSlices; ++k) at[k][i] = at[k - 1][i] >> 8 ^ at[0][at[k - 1][i] & 255];
+      at[i] = crc;
     }
   }
 };
 
 // `crc` here and below is the register itself, not inverted.
-uint32_t by_tables(uint32_t crc, const uint8_t* data, size_t size) {
-  static const CrcTables tables;
-  for (; size >= 8; data += 8, size -= 8) {
-    const uint32_t low = crc ^ load_u32(data), high = load_u32(data + 4);
-    crc = tables.at[7][low & 255] ^ tables.at[6][low >> 8 & 255] ^
-          tables.at[5][low >> 16 & 255] ^ tables.at[4][low >> 24] ^ tables.at[3][high & 255] ^
-          tables.at[2][high >> 8 & 255] ^ tables.at[1][high >> 16 & 255] ^
-          tables.at[0][high >> 24];
-  }
-  for (; size; ++data, --size) crc = crc >> 8 ^ tables.at[0][(crc ^ *data) & 255];
+uint32_t by_table(uint32_t crc, const uint8_t* data, size_t size) {
+  static const CrcTable table;
+  for (; size; ++data, --size) crc = crc >> 8 ^ table.at[(crc ^ *data) & 255];
   return crc;
 }
 
@@ -75,7 +64,7 @@ __attribute__((target("pclmul,sse4.1"))) uint32_t by_folding(uint32_t crc, const
   for (; size >= 16; data += 16, size -= 16) a = fold(a, by_128, load(data));
   uint8_t rest[16];
   _mm_storeu_si128(reinterpret_cast<__m128i*>(rest), a);
-  return by_tables(by_tables(0, rest, 16), data, size);
+  return by_table(by_table(0, rest, 16), data, size);
 }
 
 #endif
@@ -104,7 +93,7 @@ uint32_t crc32(uint32_t crc, const uint8_t* data, size_t size) {
   static const bool has = (getauxval(AT_HWCAP) & (1 << 7)) != 0;  // HWCAP_CRC32
   if (has) return ~by_instruction(~crc, data, size);
 #endif
-  return ~by_tables(~crc, data, size);
+  return ~by_table(~crc, data, size);
 }
 
 }  // namespace sw

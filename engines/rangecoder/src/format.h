@@ -40,6 +40,7 @@ constexpr int kTailBytes = 3 * kLanes;
 constexpr int kMaxVarint = 5;
 constexpr int kMaxHeader = 1 + 4 + 3 * kMaxVarint + 4;
 constexpr int kMaxDigits = 12;  // of an escape
+constexpr int kLutBits = 10;  // a slot's top bits, which nearly always tell its interval
 constexpr int32_t kMaxSymbols = 0x7fffffff;
 
 SW_BOTH void store_u32(uint8_t* at, uint32_t value) {
@@ -118,6 +119,50 @@ SW_BOTH int put_header(uint8_t* at, uint8_t first, const uint8_t* id, uint64_t h
   size += put_varint(at + size, width);
   return size + put_varint(at + size, length);
 }
+
+// Writes distances (the last symbol's first) as a payload's last bytes; their number. Without `end`
+// it only counts.
+SW_BOTH uint64_t put_escapes(const uint64_t* distances, uint64_t count, uint8_t* end) {
+  uint64_t nibbles = 0;
+  while (count--) {
+    uint64_t rest = distances[count];
+    for (bool more = true; more; rest >>= 3) {
+      more = rest > 7;
+      const uint8_t nibble = uint8_t((rest & 7) | (more ? 8 : 0));
+      if (end) {
+        uint8_t* at = end - 1 - (nibbles >> 1);
+        *at = nibbles & 1 ? uint8_t(*at | nibble << 4) : nibble;
+      }
+      ++nibbles;
+    }
+  }
+  return (nibbles + 1) / 2;
+}
+
+// Bytes of the tail: the lanes' last states, then what the stream holds beyond them.
+struct TailBytes {
+  const uint8_t* seed;
+  const uint8_t* seeds_end;
+  const uint8_t* at;
+  const uint8_t* end;
+
+  SW_BOTH bool next(uint8_t* byte) {
+    if (seed == seeds_end && at == end) return false;
+    *byte = seed == seeds_end ? *at++ : *seed++;
+    return true;
+  }
+
+  // The single lane's first state; false where it is missing or too small.
+  SW_BOTH bool first_state(uint32_t* x) {
+    *x = 0;
+    for (int bits = 0; bits < 32; bits += 8) {
+      uint8_t byte;
+      if (!next(&byte)) return false;
+      *x |= uint32_t(byte) << bits;
+    }
+    return *x >= kLow;
+  }
+};
 
 // Reads escapes backwards from the end of a payload, a nibble a digit, low nibble first.
 struct EscapeReader {

@@ -10,6 +10,7 @@ constexpr Shuffles kShuffles;
 
 struct Neon {
   using V = uint16x8_t;
+  using M = V;  // 65535 in chosen lanes
   static constexpr int kWidth = 8, kVectors = kLanes / kWidth;
   static constexpr bool kAhead = false;  // see VectorLoops::encode
 
@@ -244,12 +245,10 @@ struct Neon {
     explicit Source(const Table& table)
         : median_(vdupq_n_f32(table.median)), rounder_(vdupq_n_f32(kRounder)),
           less_(vdupq_n_f32(kRounder - float(table.offset))),
-          offset_(vdupq_n_s32(table.offset)),
           zero_(vdupq_n_s32(kRounderBits + table.offset)), last_(fill(uint16_t(table.last))) {}
 
     // A value outside the table becomes a number that is no entry.
-    template <class T>
-    Entries entries(const T* values) const {
+    Entries entries(const float* values) const {
       Entries all;
       for (int v = 0; v < kVectors; ++v, values += kWidth) {
         all.of[v] = narrow(number(values), number(values + 4));
@@ -266,26 +265,18 @@ struct Neon {
       vst1q_f32(out, value(vzip1q_u16(entry, top)));
       vst1q_f32(out + 4, value(vzip2q_u16(entry, top)));
     }
-    void put(V entry, int32_t* out) const {
-      vst1q_s32(out, symbol(vget_low_u16(entry)));
-      vst1q_s32(out + 4, symbol(vget_high_u16(entry)));
-    }
 
    private:
     int32x4_t number(const float* values) const {
       const float32x4_t rounded = vaddq_f32(vsubq_f32(vld1q_f32(values), median_), rounder_);
       return vsubq_s32(vreinterpretq_s32_f32(rounded), zero_);
     }
-    int32x4_t number(const int32_t* values) const { return vsubq_s32(vld1q_s32(values), offset_); }
     float32x4_t value(V bits) const {
       return vaddq_f32(vsubq_f32(vreinterpretq_f32_u16(bits), less_), median_);
     }
-    int32x4_t symbol(uint16x4_t entry) const {
-      return vaddq_s32(vreinterpretq_s32_u32(vmovl_u16(entry)), offset_);
-    }
 
     float32x4_t median_, rounder_, less_;
-    int32x4_t offset_, zero_;
+    int32x4_t zero_;
     V last_;
   };
 
@@ -299,8 +290,7 @@ struct Neon {
   }
 };
 
-const Loops kNeon = {encode_by<Neon, float>, encode_by<Neon, int32_t>, decode_by<Neon, float>,
-                     decode_by<Neon, int32_t>};
+const Loops kNeon = {encode_by<Neon>, decode_by<Neon>};
 
 }  // namespace
 

@@ -30,9 +30,6 @@ typedef struct sw_tables sw_tables;
 
 SW_API int sw_abi_version(void);
 
-/* The name of a status, "SW_OK" and so on; NULL for other numbers. */
-SW_API const char* sw_status_name(int status);
-
 /* 1 where this machine can run `path`. */
 SW_API int sw_has_path(int path);
 
@@ -73,10 +70,6 @@ SW_API int sw_encode_compressai(const sw_tables* tables, const int32_t* symbols,
 SW_API int sw_decode_compressai(const sw_tables* tables, const uint8_t* string, size_t size,
                                 const int32_t* indexes, size_t rows, size_t n,
                                 int32_t* symbols);
-
-/* symbols = rint(latent - median); SW_NOT_CODABLE for what has no symbol. */
-SW_API int sw_quantize(const sw_tables* tables, const float* latent, const int32_t* indexes,
-                       size_t rows, size_t n, int32_t* symbols);
 
 #ifdef __cplusplus
 }

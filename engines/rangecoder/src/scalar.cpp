@@ -7,32 +7,25 @@ namespace sw {
 namespace {
 
 inline uint32_t quotient(uint32_t x, uint64_t magic) {
-#if defined(__SIZEOF_INT128__)
   return uint32_t((static_cast<unsigned __int128>(magic) * (uint64_t(x) << 1)) >> 64);
-#else
-  const uint64_t twice = uint64_t(x) << 1;  // 33 bits
-  const uint64_t low = (magic & 0xffffffff) * (twice & 0xffffffff);
-  const uint64_t cross = (magic >> 32) * (twice & 0xffffffff) + (low >> 32);
-  const uint64_t high = (twice >> 32) * magic;
-  return uint32_t(((cross >> 1) + (high >> 1)) >> 31);
-#endif
 }
 
+}  // namespace
+
 template <class Pick, class T>
-bool encode_row(const Pick& row, const T* values, size_t begin, size_t finish, Encoder& encoder) {
+bool encode_scalar(const Pick& row, const T* values, size_t stop, Encoder& encoder) {
   alignas(64) int32_t entries[kLanes];
   // Copies that no byte written through a pointer can change, as far as a compiler knows.
   uint32_t x[kLanes], packed[kLanes];
   uint64_t magic[kLanes];
   memcpy(x, encoder.x, sizeof(x));
   uint8_t* at = encoder.at;
-  size_t stop = finish;
-  while (stop > begin) {
+  while (stop) {
     const size_t first = (stop - 1) / kLanes * kLanes;
     const int count = int(stop - first);
     stop = first;
     prefetch_step_before(values + first);
-    const Pick pick = row.from(first);
+    const auto& pick = row.from(first);
     if (!entries_of(pick, values + first, count, encoder, entries)) return false;
     uint32_t two = 0;
     for (int j = 0; j < count; ++j) {
@@ -63,13 +56,13 @@ bool encode_row(const Pick& row, const T* values, size_t begin, size_t finish, E
 }
 
 template <class Pick, class T>
-bool decode_row(const Pick& row, T* out, size_t begin, size_t finish, Decoder& decoder) {
+bool decode_scalar(const Pick& row, T* out, size_t finish, Decoder& decoder) {
   alignas(64) int32_t entries[kLanes];
   uint32_t* x = decoder.x;
-  for (size_t first = begin; first < finish; first += kLanes) {
+  for (size_t first = 0; first < finish; first += kLanes) {
     if (decoder.at > decoder.guard && !decoder.refill()) return false;
     const int count = int(std::min<size_t>(kLanes, finish - first));
-    const Pick pick = row.from(first);
+    const auto& pick = row.from(first);
     const uint8_t* at = decoder.at;
     uint32_t two = 0;
     for (int j = 0; j < count; ++j) {
@@ -93,41 +86,23 @@ bool decode_row(const Pick& row, T* out, size_t begin, size_t finish, Decoder& d
   return decoder.valid();
 }
 
-template <class T>
-bool encode_one(const Table& table, const T* row, size_t begin, size_t finish, Encoder& encoder) {
-  return encode_row(RowTable{table}, row, begin, finish, encoder);
-}
-
-template <class T>
-bool decode_one(const Table& table, T* row, size_t begin, size_t finish, Decoder& decoder) {
-  return decode_row(RowTable{table}, row, begin, finish, decoder);
-}
-
-const Loops kScalar = {encode_one<float>, encode_one<int32_t>, decode_one<float>,
-                       decode_one<int32_t>};
-
-}  // namespace
-
-const Loops* scalar_loops() { return &kScalar; }
+template bool encode_scalar(const Table&, const float*, size_t, Encoder&);
+template bool encode_scalar(const Table&, const int32_t*, size_t, Encoder&);
+template bool encode_scalar(const SymbolTables&, const float*, size_t, Encoder&);
+template bool encode_scalar(const SymbolTables&, const int32_t*, size_t, Encoder&);
+template bool decode_scalar(const Table&, float*, size_t, Decoder&);
+template bool decode_scalar(const Table&, int32_t*, size_t, Decoder&);
+template bool decode_scalar(const SymbolTables&, float*, size_t, Decoder&);
+template bool decode_scalar(const SymbolTables&, int32_t*, size_t, Decoder&);
 
 bool entries_outside(const Table& table, const float* values, int count, Encoder& encoder,
                      int32_t* entries) {
-  return entries_exact(RowTable{table}, values, count, encoder, entries);
-}
-
-bool entries_outside(const Table& table, const int32_t* values, int count, Encoder& encoder,
-                     int32_t* entries) {
-  return entries_exact(RowTable{table}, values, count, encoder, entries);
+  return entries_exact(table, values, count, encoder, entries);
 }
 
 bool put_escaped(const Table& table, const int32_t* entries, int count, Decoder& decoder,
                  float* out) {
-  return put_entries(RowTable{table}, entries, count, decoder, out);
-}
-
-bool put_escaped(const Table& table, const int32_t* entries, int count, Decoder& decoder,
-                 int32_t* out) {
-  return put_entries(RowTable{table}, entries, count, decoder, out);
+  return put_entries(table, entries, count, decoder, out);
 }
 
 bool Decoder::refill() {
@@ -140,26 +115,6 @@ bool Decoder::refill() {
   guard = end;
   padded = true;
   return true;
-}
-
-bool encode_indexed(const sw_tables& tables, const int32_t* indexes, const float* row,
-                    size_t begin, size_t finish, Encoder& encoder) {
-  return encode_row(SymbolTables{tables.tables.data(), indexes}, row, begin, finish, encoder);
-}
-
-bool encode_indexed(const sw_tables& tables, const int32_t* indexes, const int32_t* row,
-                    size_t begin, size_t finish, Encoder& encoder) {
-  return encode_row(SymbolTables{tables.tables.data(), indexes}, row, begin, finish, encoder);
-}
-
-bool decode_indexed(const sw_tables& tables, const int32_t* indexes, float* row, size_t begin,
-                    size_t finish, Decoder& decoder) {
-  return decode_row(SymbolTables{tables.tables.data(), indexes}, row, begin, finish, decoder);
-}
-
-bool decode_indexed(const sw_tables& tables, const int32_t* indexes, int32_t* row, size_t begin,
-                    size_t finish, Decoder& decoder) {
-  return decode_row(SymbolTables{tables.tables.data(), indexes}, row, begin, finish, decoder);
 }
 
 }  // namespace sw

@@ -59,59 +59,34 @@ struct Decoder {
   }
 };
 
-// One row (or a part of it, [begin, finish), begin a multiple of 32) through all 32 lanes.
-// Encoders return false for what cannot be coded, decoders for a desync.
+// The first `count` values of a row through all 32 lanes. Encoders return false for what cannot be
+// coded, decoders for a desync.
 struct Loops {
-  bool (*encode)(const Table&, const float*, size_t begin, size_t finish, Encoder&);
-  bool (*encode_symbols)(const Table&, const int32_t*, size_t begin, size_t finish, Encoder&);
-  bool (*decode)(const Table&, float*, size_t begin, size_t finish, Decoder&);
-  bool (*decode_symbols)(const Table&, int32_t*, size_t begin, size_t finish, Decoder&);
+  bool (*encode)(const Table&, const float*, size_t count, Encoder&);
+  bool (*decode)(const Table&, float*, size_t count, Decoder&);
 };
 
-const Loops* scalar_loops();
-const Loops* neon_loops();    // null where not built
-const Loops* avx2_loops();    // null where not built
-const Loops* avx512_loops();  // null where not built
-
-// A loop of a set by the type of its values.
-inline bool encode_row(const Loops& loops, const Table& table, const float* row, size_t begin,
-                       size_t finish, Encoder& encoder) {
-  return loops.encode(table, row, begin, finish, encoder);
-}
-inline bool encode_row(const Loops& loops, const Table& table, const int32_t* row, size_t begin,
-                       size_t finish, Encoder& encoder) {
-  return loops.encode_symbols(table, row, begin, finish, encoder);
-}
-inline bool decode_row(const Loops& loops, const Table& table, float* row, size_t begin,
-                       size_t finish, Decoder& decoder) {
-  return loops.decode(table, row, begin, finish, decoder);
-}
-inline bool decode_row(const Loops& loops, const Table& table, int32_t* row, size_t begin,
-                       size_t finish, Decoder& decoder) {
-  return loops.decode_symbols(table, row, begin, finish, decoder);
-}
+const Loops* neon_loops();
+const Loops* avx2_loops();
+const Loops* avx512_loops();
+// The loops of an sw_path; null where this machine cannot run them.
+const Loops* loops_of(int path);
 
 // What vector loops leave to plain code. Files that are compiled for some processors only define no
 // function that others may be linked with: these are compiled once, for all processors.
 
+// As Loops, for float and int32_t values; Pick is a Table, or SymbolTables.
+template <class Pick, class T>
+bool encode_scalar(const Pick&, const T* values, size_t count, Encoder&);
+template <class Pick, class T>
+bool decode_scalar(const Pick&, T* values, size_t count, Decoder&);
+
 // The entries of a step where some values lie outside their table, the last symbol's first; false
 // for what cannot be coded.
 bool entries_outside(const Table&, const float* values, int count, Encoder&, int32_t* entries);
-bool entries_outside(const Table&, const int32_t* values, int count, Encoder&, int32_t* entries);
 
 // The values of a step where some entries are escapes; false at a desync.
 bool put_escaped(const Table&, const int32_t* entries, int count, Decoder&, float* out);
-bool put_escaped(const Table&, const int32_t* entries, int count, Decoder&, int32_t* out);
-
-// The same as Loops with a table for every symbol; scalar only.
-bool encode_indexed(const sw_tables&, const int32_t* indexes, const float*, size_t begin,
-                    size_t finish, Encoder&);
-bool encode_indexed(const sw_tables&, const int32_t* indexes, const int32_t*, size_t begin,
-                    size_t finish, Encoder&);
-bool decode_indexed(const sw_tables&, const int32_t* indexes, float*, size_t begin, size_t finish,
-                    Decoder&);
-bool decode_indexed(const sw_tables&, const int32_t* indexes, int32_t*, size_t begin,
-                    size_t finish, Decoder&);
 
 uint32_t crc32(uint32_t crc, const uint8_t* data, size_t size);
 

@@ -67,18 +67,6 @@ inline bool entries_inside(const Table& table, const float* values, int count, i
   return !outside;
 }
 
-inline bool entries_inside(const Table& table, const int32_t* values, int count,
-                           int32_t* entries) {
-  uint32_t outside = 0;
-  for (int j = 0; j < count; ++j) {
-    const uint32_t entry = uint32_t(values[j]) - uint32_t(table.offset);
-    entries[j] = int32_t(entry);
-    outside |= uint32_t(entry >= uint32_t(table.last));
-  }
-  // Differences wrap around for offsets that are far away: those go the exact way.
-  return !outside && table.near;
-}
-
 // Entries of a step in the general case, the last symbol's first, as escapes are gathered.
 template <class Pick, class T>
 inline bool entries_exact(const Pick& pick, const T* values, int count, Encoder& encoder,
@@ -106,31 +94,16 @@ inline bool put_entries(const Pick& pick, const int32_t* entries, int count, Dec
   return true;
 }
 
-// Chooses tables: one for all symbols of a row, or each symbol's own.
-struct RowTable {
-  const Table& table;
-  const Table& operator()(int) const { return table; }
-  RowTable from(size_t) const { return *this; }
-};
-
-struct SymbolTables {
-  const Table* tables;
-  const int32_t* indexes;
-  const Table& operator()(int j) const { return tables[indexes[j]]; }
-  SymbolTables from(size_t first) const { return SymbolTables{tables, indexes + first}; }
-};
-
-template <class T>
-inline bool entries_of(const RowTable& pick, const T* values, int count, Encoder& encoder,
-                       int32_t* entries) {
-  return entries_inside(pick.table, values, count, entries) ||
-         entries_outside(pick.table, values, count, encoder, entries);
-}
-
-template <class T>
-inline bool entries_of(const SymbolTables& pick, const T* values, int count, Encoder& encoder,
+template <class Pick, class T>
+inline bool entries_of(const Pick& pick, const T* values, int count, Encoder& encoder,
                        int32_t* entries) {
   return entries_exact(pick, values, count, encoder, entries);
+}
+
+inline bool entries_of(const Table& table, const float* values, int count, Encoder& encoder,
+                       int32_t* entries) {
+  return entries_inside(table, values, count, entries) ||
+         entries_outside(table, values, count, encoder, entries);
 }
 
 // The interval of a slot: nearly always the guess.

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <memory>
-#include <new>
 
 #include "rangecoder.h"
 
@@ -30,22 +28,6 @@ Interval interval(uint32_t start, uint32_t freq) {
   result.inverse = float((1.0 / freq) * (1.0 - 1.0 / (1 << 21)));
   result.magic = ((uint64_t(1) << 63) + freq - 1) / freq;
   return result;
-}
-
-// Division of any x < freq * 2^16 by a multiplication: an integer near 2^(32 + shift) / freq,
-// rounded up where that errs little enough, else down with one more added to x (Robison,
-// "N-bit unsigned division via N-bit multiply-add", 2005). Only one frequency of a table, being
-// above 2^15, may need the latter; so does 1.
-uint32_t reciprocal(uint32_t freq, bool* more) {
-  *more = freq == 1;
-  if (freq == 1) return 0xffffffffu;
-  int shift = 0;
-  while ((freq - 1) >> (shift + 1)) ++shift;
-  const uint64_t power = uint64_t(1) << (32 + shift);
-  const uint64_t up = (power + freq - 1) / freq;
-  const uint64_t excess = up * freq - power;  // in units of 1 / freq
-  *more = excess * freq >= uint64_t(1) << (16 + shift);
-  return uint32_t(*more ? power / freq : up);
 }
 
 // For each top part of a slot the interval (or, with `pair`, the first of two neighbours) that
@@ -76,7 +58,7 @@ void put_split(uint8_t* split, int depth, int at, uint32_t number) {
   split[at + (1 << depth)] = uint8_t(number >> 8);
 }
 
-void fill_split(Vectors& v, const int32_t* cdf, int32_t last) {
+void fill(Vectors& v, const int32_t* cdf, int32_t last) {
   int depth = 3;
   while (last >> depth) ++depth;
   for (int32_t i = 0; i <= last; ++i) {
@@ -91,28 +73,12 @@ void fill_split(Vectors& v, const int32_t* cdf, int32_t last) {
   for (int32_t i = 0; i < int32_t(kVectorMax); ++i) {
     v.bound[i] = uint16_t(i <= last ? cdf[i] - 1 : kTotal - 1);
   }
-}
-
-void fill(Vectors& v, const int32_t* cdf, int32_t last, const Interval* intervals) {
-  fill_split(v, cdf, last);
-  v.more_freq = 1;
-  for (size_t i = 0; i < kVectorMax; ++i) {
-    const size_t at = std::min(i, size_t(last));
-    v.packed[i] = intervals[at].packed;
-    v.freq[i] = uint16_t(intervals[at].packed);
-    bool more;
-    v.reciprocal[i] = reciprocal(intervals[at].packed & 0xffff, &more);
-    if (more && v.freq[i] != 1) v.more_freq = v.freq[i];
-    v.start[i] = uint16_t(intervals[at].packed >> 16);
-    v.end[i] = uint16_t(cdf[at + 1] - 1);
-  }
   guess(cdf, last, 8, true, [&](int32_t bucket, int32_t entry) {
     v.guess[bucket] = uint8_t(entry);
   });
 }
 
-}  // namespace
-
+// Builds the tables; false where they make no sense.
 bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const int32_t* length,
            const int32_t* offset, const float* median, const uint8_t* id) {
   if (count < 1 || count > kMaxTables || width < 3) return false;
@@ -148,13 +114,28 @@ bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const
     table.guesses = guesses;
     if (size_t(table.last) < kVectorMax && table.near) {
       Vectors* loaded = new (memory) Vectors();
-      fill(*loaded, row, table.last, next);
+      fill(*loaded, row, table.last);
       table.vectors = loaded;
       memory += sizeof(Vectors);
     }
     next += table.last + 1;
   }
   return true;
+}
+
+}  // namespace
+
+bool fits(const sw_tables* tables, const int32_t* indexes, size_t rows, size_t height,
+          size_t width) {
+  if (!tables || rows < 1 || height < 1 || width < 1) return false;
+  const size_t most = size_t(kMaxSymbols);
+  if (height > most / width || rows > most / (height * width)) return false;
+  if (!indexes) return rows == tables->tables.size();
+  uint32_t largest = 0;
+  for (size_t i = 0; i < rows * height * width; ++i) {
+    largest = std::max(largest, uint32_t(indexes[i]));
+  }
+  return largest < tables->tables.size();
 }
 
 }  // namespace sw
@@ -164,14 +145,12 @@ int sw_tables_new(const int32_t* cdf, size_t count, size_t width, const int32_t*
                   sw_tables** tables) {
   if (!cdf || !length || !offset || !median || !id || !tables) return SW_BAD_ARGUMENT;
   *tables = nullptr;
-  try {
+  return sw::guarded([&] {
     std::unique_ptr<sw_tables> made(new sw_tables);
     if (!sw::build(*made, cdf, count, width, length, offset, median, id)) return SW_BAD_ARGUMENT;
     *tables = made.release();
     return SW_OK;
-  } catch (const std::bad_alloc&) {
-    return SW_NO_MEMORY;
-  }
+  });
 }
 
 void sw_tables_free(sw_tables* tables) { delete tables; }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "format.h"
@@ -13,7 +14,6 @@
 namespace sw {
 
 constexpr size_t kMaxTables = 4096;
-constexpr int kLutBits = 10;  // a slot's top bits, which nearly always tell its interval
 constexpr size_t kLutSize = size_t(1) << kLutBits;
 constexpr int64_t kNear = 1 << 21;
 constexpr size_t kVectorMax = 128;  // intervals that vector registers hold
@@ -31,18 +31,12 @@ struct Guess {
   uint32_t entry;
 };
 
-// Arrays of one table in the widths that vector loops load.
+// What vector loops read of one table.
 //
-// Those that are split hold 16-bit numbers for shuffles: the low bytes of 2^depth entries, then
+// Arrays that are split hold 16-bit numbers for shuffles: the low bytes of 2^depth entries, then
 // their high bytes; 2^depth is the smallest of 8 to 128 that holds the table.
 struct alignas(64) Vectors {
-  uint32_t packed[kVectorMax];
-  uint32_t reciprocal[kVectorMax];  // x / freq is (x + more) * reciprocal >> 32 >> log2(freq - 1)
-  uint32_t more_freq;               // more is 1 for this frequency and for 1, else 0
-  uint16_t start[kVectorMax];
-  uint16_t freq[kVectorMax];
-  uint16_t end[kVectorMax];  // last slot of each interval; 65535 beyond the table
-  uint8_t guess[256];        // by a slot's top 8 bits: the better pair of neighbours' first one
+  uint8_t guess[256];  // by a slot's top 8 bits: the better pair of neighbours' first one
   uint8_t split_start[2 * kVectorMax];
   uint8_t split_freq[2 * kVectorMax];
   uint8_t split_reciprocal_low[2 * kVectorMax];  // of 2^32 / freq
@@ -59,6 +53,18 @@ struct Table {
   const Interval* intervals = nullptr;
   const Guess* guesses = nullptr;     // [kLutSize]
   const Vectors* vectors = nullptr;   // null where the table is too large for them
+
+  // As SymbolTables: this table for every symbol of a row.
+  const Table& operator()(int) const { return *this; }
+  const Table& from(size_t) const { return *this; }
+};
+
+// Each symbol's own table.
+struct SymbolTables {
+  const Table* tables;
+  const int32_t* indexes;
+  const Table& operator()(int j) const { return tables[indexes[j]]; }
+  SymbolTables from(size_t first) const { return SymbolTables{tables, indexes + first}; }
 };
 
 }  // namespace sw
@@ -73,9 +79,19 @@ struct sw_tables {
 
 namespace sw {
 
-// Builds the tables; false where they make no sense. Throws std::bad_alloc.
-bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const int32_t* length,
-           const int32_t* offset, const float* median, const uint8_t* id);
+// Whether an item of this shape can be coded with these tables, chosen by these indexes.
+bool fits(const sw_tables* tables, const int32_t* indexes, size_t rows, size_t height,
+          size_t width);
+
+// A status from code that may throw std::bad_alloc.
+template <class Run>
+int guarded(Run run) {
+  try {
+    return run();
+  } catch (const std::bad_alloc&) {
+    return SW_NO_MEMORY;
+  }
+}
 
 }  // namespace sw
 

@@ -2,7 +2,7 @@
 //
 // A lane's 32-bit state lies in two vectors, as its high and its low 16 bits. A table is a string
 // of bytes that shuffles read, and decoding compares a slot with bounds of intervals, without a
-// branch. `Simd` names the vectors of a processor: avx2.cpp and neon.cpp have one.
+// branch. `Simd` names the vectors of a processor: avx2.cpp, avx512.cpp and neon.cpp have one.
 #ifndef SPLITWATT_VECTOR_LOOPS_H
 #define SPLITWATT_VECTOR_LOOPS_H
 
@@ -37,6 +37,7 @@ struct Shuffles {
 template <class Simd, int Depth>
 struct VectorLoops {
   using V = typename Simd::V;
+  using M = typename Simd::M;  // chosen lanes
   template <int Size>
   using Lookup = typename Simd::template Lookup<Size>;
 
@@ -54,19 +55,17 @@ struct VectorLoops {
     }
   };
 
-  // Symbols [begin, finish), both multiples of 32.
+  // `count` symbols, a multiple of 32.
   //
   // A step's operations wait for each other more than for the step before. With Simd::kAhead a
   // step's entries are made one step ahead, so that the processor has other work meanwhile.
-  template <class T>
-  static bool encode(const Table& table, const T* values, size_t begin, size_t finish,
-                     Encoder& encoder) {
-    if (begin == finish) return true;
+  static bool encode(const Table& table, const float* values, size_t count, Encoder& encoder) {
+    if (!count) return true;
     const typename Simd::template Divider<Depth> divider(*table.vectors);
     const Lookup<Depth> freqs(table.vectors->split_freq), starts(table.vectors->split_start);
     const typename Simd::Source source(table);
     typename Simd::Entries entries;
-    const auto enter = [&](const T* step) {
+    const auto enter = [&](const float* step) {
       prefetch_step_before(step);
       entries = source.entries(step);
       if (__builtin_expect(source.outside(entries), 0)) {
@@ -78,16 +77,16 @@ struct VectorLoops {
     };
     States x(encoder.x);
     uint8_t* at = encoder.at;
-    size_t step = finish - kLanes;
+    size_t step = count - kLanes;
     if (Simd::kAhead && !enter(values + step)) return false;
     for (;; step -= kLanes) {
       if (!Simd::kAhead && !enter(values + step)) return false;
       const auto index = Simd::template index<Depth>(entries);
-      V freq[kVectors], start[kVectors], lanes[kVectors];
+      V freq[kVectors], start[kVectors];
+      M lanes[kVectors], two{};
       Lookup<Depth>::read(freqs, starts, index, freq, start);
-      if (Simd::kAhead && step > begin && !enter(values + step - kLanes)) return false;
+      if (Simd::kAhead && step && !enter(values + step - kLanes)) return false;
       const auto inverses = divider.invert(index, freq);
-      V two = Simd::fill(0);
       for (int v = 0; v < kVectors; ++v) {
         two = Simd::either(two, Simd::at_least(Simd::top_bytes(x.high[v]), freq[v]));
       }
@@ -100,29 +99,28 @@ struct VectorLoops {
       for (int v = 0; v < kVectors; ++v) lanes[v] = Simd::at_least(x.high[v], freq[v]);
       at = Simd::put_bytes(at, lanes, x.high, x.low);
       divider.advance(freq, start, inverses, x.high, x.low);
-      if (step == begin) break;
+      if (!step) break;
     }
     x.store(encoder.x);
     encoder.at = at;
     return true;
   }
 
-  // Symbols [begin, finish), both multiples of 32.
-  template <class T>
-  static bool decode(const Table& table, T* out, size_t begin, size_t finish, Decoder& decoder) {
+  static bool decode(const Table& table, float* out, size_t count, Decoder& decoder) {
     const typename Simd::template Bounds<Depth> bounds(*table.vectors);
     const typename Simd::Source source(table);
     const V last = Simd::fill(uint16_t(table.last)), none = Simd::fill(0);
     States x(decoder.x);
     const uint8_t* at = decoder.at;
     for (V& low : x.low) low = Simd::as_slots(low);
-    for (size_t first = begin; first < finish; first += kLanes) {
+    for (size_t first = 0; first < count; first += kLanes) {
       if (__builtin_expect(at > decoder.guard, 0)) {
         decoder.at = at;
         if (!decoder.refill()) return false;
         at = decoder.at;
       }
-      V index[kVectors], freq[kVectors], within[kVectors], below[kVectors];
+      V index[kVectors], freq[kVectors], within[kVectors];
+      M below[kVectors];
       V smallest = Simd::fill(0xffff), largest = none;
       bounds.find(x.low, index, freq, within);
       for (int v = 0; v < kVectors; ++v) {
@@ -132,7 +130,7 @@ struct VectorLoops {
         largest = Simd::larger(largest, index[v]);
       }
       at = Simd::take_bytes(at, below, x.high, x.low);
-      const V twice = Simd::equal(smallest, none), escaped = Simd::equal(largest, last);
+      const M twice = Simd::equal(smallest, none), escaped = Simd::equal(largest, last);
       if (__builtin_expect(Simd::any(Simd::either(twice, escaped)), 0)) {
         if (Simd::any(twice)) {
           for (int v = 0; v < kVectors; ++v) {
@@ -158,29 +156,27 @@ struct VectorLoops {
 };
 
 // A row by the loops of its table's size; the short step at its end is the scalar loop's.
-template <class Simd, class T>
-bool encode_by(const Table& table, const T* row, size_t begin, size_t finish, Encoder& encoder) {
-  const size_t whole = finish / kLanes * kLanes;
-  if (whole < finish && !encode_row(*scalar_loops(), table, row, whole, finish, encoder)) {
-    return false;
-  }
-  if (table.last < 8) return VectorLoops<Simd, 3>::encode(table, row, begin, whole, encoder);
-  if (table.last < 16) return VectorLoops<Simd, 4>::encode(table, row, begin, whole, encoder);
-  if (table.last < 32) return VectorLoops<Simd, 5>::encode(table, row, begin, whole, encoder);
-  if (table.last < 64) return VectorLoops<Simd, 6>::encode(table, row, begin, whole, encoder);
-  return VectorLoops<Simd, 7>::encode(table, row, begin, whole, encoder);
+template <class Simd>
+bool encode_by(const Table& table, const float* row, size_t count, Encoder& encoder) {
+  const size_t whole = count / kLanes * kLanes;
+  if (whole < count && !encode_scalar(table, row + whole, count - whole, encoder)) return false;
+  if (table.last < 8) return VectorLoops<Simd, 3>::encode(table, row, whole, encoder);
+  if (table.last < 16) return VectorLoops<Simd, 4>::encode(table, row, whole, encoder);
+  if (table.last < 32) return VectorLoops<Simd, 5>::encode(table, row, whole, encoder);
+  if (table.last < 64) return VectorLoops<Simd, 6>::encode(table, row, whole, encoder);
+  return VectorLoops<Simd, 7>::encode(table, row, whole, encoder);
 }
 
-template <class Simd, class T>
-bool decode_by(const Table& table, T* row, size_t begin, size_t finish, Decoder& decoder) {
-  const size_t whole = finish / kLanes * kLanes;
-  const auto decode = table.last < 8    ? VectorLoops<Simd, 3>::template decode<T>
-                      : table.last < 16 ? VectorLoops<Simd, 4>::template decode<T>
-                      : table.last < 32 ? VectorLoops<Simd, 5>::template decode<T>
-                      : table.last < 64 ? VectorLoops<Simd, 6>::template decode<T>
-                                        : VectorLoops<Simd, 7>::template decode<T>;
-  if (!decode(table, row, begin, whole, decoder)) return false;
-  return whole == finish || decode_row(*scalar_loops(), table, row, whole, finish, decoder);
+template <class Simd>
+bool decode_by(const Table& table, float* row, size_t count, Decoder& decoder) {
+  const size_t whole = count / kLanes * kLanes;
+  const auto decode = table.last < 8    ? VectorLoops<Simd, 3>::decode
+                      : table.last < 16 ? VectorLoops<Simd, 4>::decode
+                      : table.last < 32 ? VectorLoops<Simd, 5>::decode
+                      : table.last < 64 ? VectorLoops<Simd, 6>::decode
+                                        : VectorLoops<Simd, 7>::decode;
+  if (!decode(table, row, whole, decoder)) return false;
+  return whole == count || decode_scalar(table, row + whole, count - whole, decoder);
 }
 
 }  // namespace sw

@@ -1,23 +1,25 @@
 """Compiles the range coder and its TensorRT plugin on the machine that runs them.
 
-The range coder only needs a C++ compiler. The plugin needs CUDA's nvcc and CMake 3.10 (JetPack's are
-enough) and TensorRT's headers.
+Both need a C++ compiler and CMake 3.10 (JetPack's are enough). The plugin also needs CUDA's nvcc and
+TensorRT's headers.
 """
 
 import glob
 import os
 import shutil
 import tempfile
-from typing import Callable, List, Optional, Tuple
+from typing import List, Optional
 
-from splitwatt.device_configs.child import module_command
+from splitwatt.device_configs.detect import detect_target
+from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.files import write_atomic
+from splitwatt.device_configs.targets import load_target
 from splitwatt.engines import rangecoder
 from splitwatt.engines.rangecoder import native
-from splitwatt.engines.tensorrt.building.running import CUDA_FOLDER, run_child
+from splitwatt.engines.tensorrt.building.running import CUDA_FOLDER, Tell, run_child
 from splitwatt.engines.tensorrt.plugin import LIBRARY as PLUGIN
+from splitwatt.engines.tensorrt.versions import fact_of
 
-Tell = Callable[[str], None]
 HERE = os.path.dirname(os.path.abspath(rangecoder.__file__))
 CODER = "_rangecoder.so"
 
@@ -28,13 +30,9 @@ def compile_native(
     """Compile the range coder, and for a GPU its TensorRT plugin; returns the libraries' paths.
 
     Args:
-        tell: prints a line of progress.
         again: rebuild existing libraries.
         cuda: whether to compile the plugin; None: if this machine has a GPU.
         folder: where the libraries go; another one in tests.
-
-    Raises:
-        EngineError: a compiler is missing, or refuses the sources.
     """
     coder = os.path.join(folder, CODER)
     installed = [coder] + (native.candidates() if folder == HERE else [])
@@ -44,8 +42,7 @@ def compile_native(
         tell("range coder: already compiled")
     else:
         tell("range coder: compiling")
-        command = module_command("engines.rangecoder.build", "--output", coder)
-        run_child(command, "the range coder", tell)
+        _compile_coder(tell, coder)
     made = [coder]
     if cuda if cuda is not None else bool(gpu_devices()):
         made += _compile_plugin(tell, again, folder)
@@ -61,6 +58,25 @@ def loads(path: str) -> bool:
     return True
 
 
+def _compile_coder(tell: Tell, path: str) -> None:
+    for program in ("cmake", os.environ.get("CXX") or "c++"):
+        if shutil.which(program) is None:
+            raise EngineError(
+                "%s is missing, and the range coder cannot be compiled" % program,
+                "sudo apt install g++ cmake",
+            )
+    with tempfile.TemporaryDirectory() as build:
+        for command in cmake_commands("cmake", build, CODER):
+            run_child(command, "the range coder", tell)
+        _keep(os.path.join(build, CODER), path)
+
+
+def _keep(built: str, path: str) -> None:
+    with open(built, "rb") as stream:
+        write_atomic(path, stream.read())
+    os.chmod(path, 0o755)
+
+
 def _compile_plugin(tell: Tell, again: bool, folder: str) -> List[str]:
     path = os.path.join(folder, PLUGIN)
     there = [path] if os.path.isfile(path) else []
@@ -73,16 +89,14 @@ def _compile_plugin(tell: Tell, again: bool, folder: str) -> List[str]:
         tell("TensorRT plugin: not built, %s is missing (splitwatt doctor)" % missing)
         return there
     with tempfile.TemporaryDirectory() as build:
-        configure, compile_it = cmake_commands(cmake, build, nvcc, this_sm())
+        configure, compile_it = cmake_commands(cmake, build, PLUGIN, nvcc, this_sm())
         run_child(configure, "the TensorRT plugin", tell)
         if not has_headers(build):
             tell("TensorRT plugin: not built, TensorRT's headers are missing")
             return there
         tell("TensorRT plugin: compiling (some minutes on a board)")
         run_child(compile_it, "the TensorRT plugin", tell)
-        with open(os.path.join(build, PLUGIN), "rb") as stream:
-            write_atomic(path, stream.read())
-        os.chmod(path, 0o755)
+        _keep(os.path.join(build, PLUGIN), path)
     return [path]
 
 
@@ -99,20 +113,25 @@ def has_headers(build: str) -> bool:
     return bool(lines) and "NOTFOUND" not in lines[0]
 
 
-def cmake_commands(cmake: str, build: str, nvcc: str, sm: Optional[str]) -> List[List[str]]:
+def cmake_commands(
+    cmake: str, build: str, library: str, nvcc: str = "", sm: Optional[str] = None
+) -> List[List[str]]:
     """The commands that configure and build in an empty folder, in the words of CMake 3.10.
 
     Args:
+        library: `CODER` or `PLUGIN`.
+        nvcc: CUDA's compiler, which the plugin needs.
         sm: the GPU's, as "5.3"; nvcc's own choice when None.
     """
-    configure = [cmake, "-DCMAKE_BUILD_TYPE=Release", "-DSPLITWATT_CUDA=ON", "-DNVCC=" + nvcc]
+    cuda = ["-DSPLITWATT_CUDA=ON", "-DNVCC=" + nvcc] if nvcc else ["-DSPLITWATT_CUDA=OFF"]
+    configure = [cmake, "-DCMAKE_BUILD_TYPE=Release"] + cuda
     if sm is not None:
         configure.append("-DCMAKE_CUDA_FLAGS=-arch=sm_" + sm.replace(".", ""))
     jobs = "-j%d" % max(1, (os.cpu_count() or 1) // 2)
     # `cmake -S -B` and `--parallel` came later than a Nano's CMake.
     return [
         configure + ["-H" + HERE, "-B" + build],
-        [cmake, "--build", build, "--target", "_rangecoder_trt", "--", jobs],
+        [cmake, "--build", build, "--target", library[: -len(".so")], "--", jobs],
     ]
 
 
@@ -127,21 +146,9 @@ def gpu_devices() -> List[str]:
 
 
 def this_sm() -> Optional[str]:
-    """The SM of this machine's GPU: by PyCUDA, else by the board's name; None where neither knows."""
+    """The SM of this board; None where no target describes it, as on a PC."""
     try:
-        import pycuda.driver as driver
-
-        driver.init()
-        pair: Tuple[int, int] = driver.Device(0).compute_capability()
-        return "%d.%d" % pair
-    except Exception:  # not installed, no GPU, no driver: PyCUDA has an exception for each
-        from splitwatt.device_configs.detect import detect_target
-        from splitwatt.device_configs.errors import TargetError
-        from splitwatt.device_configs.targets import load_target
-
-        try:
-            name = detect_target()
-        except TargetError:  # a Jetson without a target
-            name = None
-        fact = load_target(name).facts.get("sm") if name else None
-        return fact.value if fact else None
+        name = detect_target()
+    except TargetError:  # a Jetson without a target
+        return None
+    return fact_of(load_target(name), "sm") if name else None

@@ -1,6 +1,7 @@
 """Run programs that take long: progress lines meanwhile, one sentence where they fail."""
 
 import os
+import re
 import subprocess
 import time
 from typing import Callable, Dict, List
@@ -9,7 +10,6 @@ from splitwatt.device_configs.errors import EngineError
 
 Tell = Callable[[str], None]
 CUDA_FOLDER = "/usr/local/cuda/bin"
-_POLL_S = 0.2
 _TELL_EVERY_S = 10.0
 
 
@@ -22,6 +22,8 @@ def ending(what: str, returncode: int, said: str) -> EngineError:
         )
     if returncode < 0:
         return EngineError("building %s died of signal %d" % (what, -returncode), "see dmesg")
+    cmake = re.search(r"CMake Error at \S+ \(\w+\):\s+(.+?)\n\n", said, re.DOTALL)
+    said = "error: " + " ".join(cmake.group(1).split()) if cmake else said
     lines = [line for line in said.strip().splitlines() if line.strip()]
     # A compiler's first error, else the last thing said: a tool's own summary says nothing.
     lines = [line for line in lines if "error: " in line][:1] or lines
@@ -41,7 +43,7 @@ def run_child(command: List[str], what: str, tell: Tell) -> str:
     """
     environment: Dict[str, str] = dict(os.environ)
     environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), CUDA_FOLDER])
-    started = last = time.monotonic()
+    started = time.monotonic()
     try:
         child = subprocess.Popen(
             command,
@@ -55,13 +57,10 @@ def run_child(command: List[str], what: str, tell: Tell) -> str:
     try:
         while True:
             try:
-                output, errors = child.communicate(timeout=_POLL_S)
+                output, errors = child.communicate(timeout=_TELL_EVERY_S)
                 break
             except subprocess.TimeoutExpired:
-                now = time.monotonic()
-                if now - last >= _TELL_EVERY_S:
-                    last = now
-                    tell("      %s: %.0f s" % (what, now - started))
+                tell("      %s: %.0f s" % (what, time.monotonic() - started))
     except BaseException:
         child.kill()
         child.wait()

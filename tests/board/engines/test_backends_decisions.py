@@ -167,18 +167,12 @@ def test_a_record_that_was_edited_is_refused_by_its_key(tmp_path, change, words)
         records.read_records(str(tmp_path))
 
 
-@pytest.mark.parametrize("aspect", [float("nan"), float("inf"), 0.5, 1e300])
-def test_an_aspect_ratio_that_no_image_has(aspect):
-    with pytest.raises(EngineError, match="from 1 to 100"):
-        shapes.image_range(preprocess(416), aspect)
-
-
 @pytest.mark.parametrize(
     "words",
     [["--aspect", "nan"], ["--aspect", "0"], ["--workspace-mb", "0"], ["--workspace-mb", "1e3"]],
 )
 def test_build_refuses_numbers_that_nobody_means(words, capsys):
-    from splitwatt.engines.tensorrt.building.cli import build as command
+    from splitwatt.engines.cli import build as command
 
     with pytest.raises(SystemExit) as stopped:
         command(["--no-engines"] + words)
@@ -338,8 +332,6 @@ def test_a_library_of_another_machine_does_not_load(tmp_path):
 def test_workspaces():
     assert workspace_mb(None, load_target("nano")) == 256
     assert workspace_mb(64, load_target("nano")) == 64
-    with pytest.raises(EngineError):
-        workspace_mb(0, load_target("nano"))
 
 
 @pytest.mark.parametrize(
@@ -384,7 +376,7 @@ def test_parts_after_a_cut_are_left_to_onnxruntime(tmp_path):
 
 
 def test_a_target_without_tensorrt_needs_no_engines(tmp_path, capfd):
-    from splitwatt.engines.tensorrt.building.cli import build as command
+    from splitwatt.engines.cli import build as command
 
     bundle = tiny_bundle(tmp_path / "b", split=False, photos=1)
     assert command([bundle, "--json"]) == 0
@@ -430,11 +422,13 @@ def test_a_compiler_that_fails_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_what_is_compiled_for_a_gpu():
-    configure, make = build_native.cmake_commands("cmake", "b", "/cuda/bin/nvcc", "5.3")
+    configure, make = build_native.cmake_commands(
+        "cmake", "b", build_native.PLUGIN, "/cuda/bin/nvcc", "5.3"
+    )
     assert "-DCMAKE_CUDA_FLAGS=-arch=sm_53" in configure and "-DNVCC=/cuda/bin/nvcc" in configure
     assert "-S" not in configure  # CMake 3.10 does not know it
     assert make[:3] == ["cmake", "--build", "b"]
-    assert not any("arch" in word for word in build_native.cmake_commands("c", "b", "n", None)[0])
+    assert not any("arch" in word for word in build_native.cmake_commands("c", "b", "x.so", "n")[0])
 
 
 def test_without_cuda_s_tools_the_rest_is_built(tmp_path, monkeypatch):
@@ -456,22 +450,28 @@ def test_a_program_that_is_missing_or_fails_is_one_sentence():
 def test_a_library_that_does_not_load_is_compiled_again(tmp_path, monkeypatch):
     coder = tmp_path / build_native.CODER
     coder.write_bytes(b"of another machine")
-    ran = []
-    monkeypatch.setattr(build_native, "run_child", lambda command, what, tell: ran.append(command))
+
+    def build(command, what, tell):
+        if "--build" in command:
+            assert "_rangecoder" in command
+            (tmp_path / command[2] / build_native.CODER).write_bytes(b"of this one")
+
+    monkeypatch.setattr(build_native, "run_child", build)
+    monkeypatch.setattr(build_native.shutil, "which", lambda name: "/usr/bin/" + name)
     build_native.compile_native(str, cuda=False, folder=str(tmp_path))
-    assert ran and str(coder) in ran[0]
+    assert coder.read_bytes() == b"of this one"
 
 
 def test_a_plugin_older_than_its_sources_is_compiled_again(tmp_path):
     sources = tmp_path / "plugin"
     sources.mkdir()
-    (sources / "plugin_v3.cpp").write_text("")
+    (sources / "range_node.cpp").write_text("")
     library = tmp_path / build_native.PLUGIN
     library.write_text("")
     os.utime(str(library), (1000, 1000))
-    os.utime(str(sources / "plugin_v3.cpp"), (1000, 1000))
+    os.utime(str(sources / "range_node.cpp"), (1000, 1000))
     assert build_native.is_current(str(library), str(tmp_path))
-    os.utime(str(sources / "plugin_v3.cpp"), (1001, 1001))
+    os.utime(str(sources / "range_node.cpp"), (1001, 1001))
     assert not build_native.is_current(str(library), str(tmp_path))
 
 

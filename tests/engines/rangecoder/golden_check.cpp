@@ -84,8 +84,9 @@ int encode(const sw_tables* tables, const Vector& v, int path, size_t item, std:
     status = sw_encode(tables, path, latent, indexes, v.rows, v.height, v.columns, &bytes, &length);
   } else {
     std::vector<int32_t> symbols(size);
-    status = sw_quantize(tables, latent, indexes, v.rows, n, symbols.data());
-    if (status != SW_OK) return status;
+    for (size_t i = 0; i < size; ++i) {
+      symbols[i] = int32_t(std::rint(latent[i] - v.median[indexes ? size_t(indexes[i]) : i / n]));
+    }
     status = sw_encode_compressai(tables, symbols.data(), indexes, v.rows, n, &bytes, &length);
   }
   if (status == SW_OK) string->assign(reinterpret_cast<const char*>(bytes), length);

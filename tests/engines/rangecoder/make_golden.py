@@ -7,10 +7,11 @@ import os
 
 import numpy as np
 
-from splitwatt.engines.rangecoder import RangeCoder, Tables
+from splitwatt.engines.rangecoder import Tables
 from splitwatt.engines.rangecoder.coder import FORMATS
 from splitwatt.engines.rangecoder.golden import FOLDER, MAGIC, Vector
 from splitwatt.engines.rangecoder.tables import TOTAL
+from tests.board.engines.rangecoder.reference import Reference
 
 
 def discretised(sigmas, widths):
@@ -83,7 +84,7 @@ def main():
         for kind in ("interleaved", "compressai"):
             if kind == "compressai" and name in ("lanes", "low-rate", "escapes"):
                 continue
-            coder = RangeCoder(tables, kind, path="reference")
+            coder = Reference(tables, kind)
             vector = Vector(name, kind, tables, latent, indexes, coder.encode(latent, indexes))
             write(os.path.join(FOLDER, "%s-%s.bin" % (name, kind)), vector)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from splitwatt.device_configs.errors import EngineError
-from splitwatt.engines.rangecoder import build, golden, native
+from splitwatt.engines.rangecoder import golden, native
+from splitwatt.engines.tensorrt.building import native as building
 
 pytestmark = pytest.mark.long
 
@@ -36,17 +37,17 @@ def needs(*tools):
     return pytest.mark.skipif(bool(missing), reason="needs " + ", ".join(missing))
 
 
-@needs("g++")
-def test_the_module_builds_a_library_that_loads(tmp_path):
-    path = build.build(str(tmp_path / "_rangecoder.so"))
-    library = native.Library(path)
-    assert "scalar" in library.paths
+@needs("cmake", "c++")
+def test_what_a_board_compiles_is_a_library_that_loads(tmp_path):
+    (path,) = building.compile_native(print, cuda=False, folder=str(tmp_path))
+    assert "scalar" in native.Library(path).paths
     assert os.listdir(str(tmp_path)) == ["_rangecoder.so"]
 
 
-def test_a_missing_compiler_is_one_sentence(tmp_path):
-    with pytest.raises(EngineError, match="no-such-compiler"):
-        build.build(str(tmp_path / "x.so"), "no-such-compiler")
+def test_a_missing_compiler_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(EngineError, match="no-such-compiler is missing"):
+        building.compile_native(print, cuda=False, folder=str(tmp_path))
 
 
 @needs("cmake", "g++")
@@ -75,10 +76,13 @@ def test_the_sources_are_plain_cpp14(tmp_path):
 
 @needs("g++", "nm")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the loops of x86")
-@pytest.mark.parametrize("name, flags", [("avx2", build._AVX2), ("avx512", build._AVX512)])
-def test_loops_for_some_processors_share_no_function_with_others(tmp_path, name, flags):
+@pytest.mark.parametrize("name", ["avx2", "avx512"])
+def test_loops_for_some_processors_share_no_function_with_others(tmp_path, name):
     """A linker keeps one copy of an inline function: it must not be one that others cannot run."""
-    run(*build._compile("g++", name, flags, str(tmp_path / "loops.o")))
+    text = (SOURCES.parent / "CMakeLists.txt").read_text()
+    flags = text.split("set(%s_FLAGS" % name.upper(), 1)[1].split(")", 1)[0].split()
+    run("g++", "-std=c++14", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden",
+        *flags, "-c", SOURCES / (name + ".cpp"), "-o", tmp_path / "loops.o")  # fmt: skip
     symbols = run("nm", "-C", tmp_path / "loops.o").splitlines()
     defined = [line.split(" ", 2)[1:] for line in symbols if line[0] != " "]
     assert [what for kind, what in defined if kind in "TWVu"] == ["sw::%s_loops()" % name]

@@ -29,7 +29,7 @@ OPTIONS = work.Options()
 TARGETS = {"8.2.1": "nano", "8.5.2": "xavier_nx", "v8.6.1": "xavier_nx", "v10.3.0": "orin_nano",
            "v11.1": "orin_nano"}  # fmt: skip
 SM = {"nano": (5, 3), "xavier_nx": (7, 2), "orin_nano": (8, 7)}
-ADAPTER = ["engine.py", "runners.py", "building/builder.py",
+ADAPTER = ["engine.py", "log.py", "runners.py", "building/builder.py",
            "plugin.py"]  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def test_every_attribute_of_an_object_of_tensorrt_is_a_listed_name():
     reason="TENSORRT_SOURCE names no clone of github.com/NVIDIA/TensorRT",
 )
 def test_the_names_are_as_tensorrt_s_own_sources_have_them():
-    script = ROOT / "tools" / "tensorrt_names.py"
+    script = Path(__file__).with_name("make_tensorrt_names.py")
     subprocess.run([sys.executable, script, os.environ["TENSORRT_SOURCE"], "--check"], check=True)
 
 

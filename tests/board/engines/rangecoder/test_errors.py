@@ -12,9 +12,9 @@ from splitwatt.device_configs.errors import (
 )
 from splitwatt.engines.rangecoder import RangeCoder, Tables, container, native
 from tests.board.engines.rangecoder.coder_cases import fitting_latent, random_tables
+from tests.board.engines.rangecoder.reference import wrap
 
-LIBRARY = native.library()
-PATHS = ["reference"] + (LIBRARY.paths if LIBRARY is not None else [])
+PATHS = native.library().paths
 SHAPE = (60, 61)
 
 
@@ -139,7 +139,7 @@ def forged(string, change):
     """`string` with its payload changed and a header that fits."""
     header = container.parse(string)
     payload = change(string[header.start :])
-    return container.wrap(header.lanes, header.tables_id, header.height, header.width, payload)
+    return wrap(string[0], header.tables_id, header.height, header.width, payload)
 
 
 @pytest.mark.parametrize("small", [False, True])
@@ -185,7 +185,7 @@ def test_other_tables_and_shapes_are_named(coder, latent):
 
 
 def test_a_short_string_cannot_ask_for_a_large_latent(coder):
-    liar = container.wrap(32, coder.tables.id, 20000, 20000, b"\1" + bytes(200))
+    liar = wrap(container.INTERLEAVED, coder.tables.id, 20000, 20000, b"\1" + bytes(200))
     with pytest.raises(BitstreamError) as error:
         coder.decode([liar], (20000, 20000))
     one_sentence(error)
@@ -198,11 +198,11 @@ def test_noise_never_passes(coder, seed):
         noise = rng.randint(0, 256, rng.randint(0, 400)).astype(np.uint8).tobytes()
         with pytest.raises(BitstreamError):
             coder.decode([noise], SHAPE)
-        for lanes in (1, 32):
-            liar = container.wrap(lanes, coder.tables.id, 9, 8, noise)
+        for lanes in (container.SINGLE, container.INTERLEAVED):
+            liar = wrap(lanes, coder.tables.id, 9, 8, noise)
             with pytest.raises(BitstreamError):
                 coder.decode([liar], (9, 8))
-            liar = container.wrap(lanes, coder.tables.id, 60, 61, noise)
+            liar = wrap(lanes, coder.tables.id, 60, 61, noise)
             with pytest.raises(BitstreamError):
                 coder.decode([liar], SHAPE)
 

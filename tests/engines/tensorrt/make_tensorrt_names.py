@@ -1,8 +1,8 @@
 """Where TensorRT's public binding sources define the names that our backend uses.
 
-    python tools/tensorrt_names.py PATH_TO_A_CLONE_OF_github.com/NVIDIA/TensorRT [--check]
+    python tests/engines/tensorrt/make_tensorrt_names.py PATH_TO_A_CLONE_OF_github.com/NVIDIA/TensorRT [--check]
 
-Reads the keys of tests/engines/tensorrt/tensorrt_names.json, looks each up in the sources at every tag, and
+Reads the keys of tensorrt_names.json, looks each up in the sources at every tag, and
 writes the tags that have it (or, with --check, says what the file has wrong). Nothing else of the
 sources is kept.
 """
@@ -15,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 TAGS = ["8.2.1", "8.5.2", "v8.6.1", "v10.3.0", "v11.1"]
-FILE = Path(__file__).resolve().parent.parent / "tests/engines/tensorrt/tensorrt_names.json"
+FILE = Path(__file__).resolve().parent / "tensorrt_names.json"
 
 _TOKENS = re.compile(
     r'py::(?:class_|enum_)<(?:(?!;).)*?"(?P<cls>\w+)"'

@@ -1,6 +1,6 @@
 """An emulated aarch64 board: a small Debian in a folder, whose programs qemu runs. Needs root.
 
-    sudo python tools/emulated_board.py build/arm64
+    sudo python tests/tools/emulated_board.py build/arm64
 
 Takes about 8 minutes and 400 MB, once. Debian: apt install debootstrap qemu-user-static. Afterwards
 tests/tools/test_emulated_board.py runs there (SPLITWATT_ARM64=build/arm64, as root).

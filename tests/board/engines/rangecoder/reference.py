@@ -1,4 +1,4 @@
-"""The bitstream's payload in NumPy: the readable specification that every fast path must equal.
+"""The bitstream in NumPy: the readable specification that every path of the library must equal.
 
 One item of a batch is `rows` (channels) of `n` symbols (positions in raster order). A row is coded
 in steps of up to 32 symbols; lane j of a step codes its j-th symbol, in the row's own table. The
@@ -34,20 +34,114 @@ A valid item ends with every byte read, every lane's top byte 1, and the single 
 """
 
 import bisect
+import zlib
 from typing import List, Optional, Tuple
 
 import numpy as np
 
-from splitwatt.device_configs.errors import BitstreamError, DesyncError
+from splitwatt.device_configs.errors import BitstreamError
 from splitwatt.engines.rangecoder import container
-from splitwatt.engines.rangecoder.container import LANES
+from splitwatt.engines.rangecoder.coder import quantize
+from splitwatt.engines.rangecoder.compressai_decoder import StringDecoder
+from splitwatt.engines.rangecoder.container import INTERLEAVED, SINGLE, desync
 from splitwatt.engines.rangecoder.tables import TOTAL, Tables
 
+LANES = 32
 LOW = 1 << 24  # a lane's state is never below it
 SINGLE_LANE_MAX = 8192  # symbols
 TAIL_BYTES = 3 * LANES  # bytes that the lanes' first states can hold
 MAX_DIGITS = 12  # of an escape: 36 bits
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
+
+
+class Reference:
+    """The methods of `RangeCoder`, for valid arguments."""
+
+    def __init__(self, tables: Tables, format: str = "interleaved") -> None:
+        self.tables, self.format = tables, format
+
+    def encode(self, latent: np.ndarray, indexes: Optional[np.ndarray] = None) -> List[bytes]:
+        return self.encode_symbols(quantize(latent, self._medians(indexes)), indexes)
+
+    def decode(self, strings, shape, indexes=None) -> np.ndarray:
+        symbols = self.decode_symbols(strings, shape, indexes)
+        return symbols.astype(np.float32) + self._medians(indexes)
+
+    def encode_symbols(
+        self, symbols: np.ndarray, indexes: Optional[np.ndarray] = None
+    ) -> List[bytes]:
+        strings = []
+        chosen = np.broadcast_to(self._chosen(indexes), symbols.shape)
+        for item, which in zip(symbols, chosen):
+            if self.format == "compressai":
+                strings.append(encode_compressai(item.ravel(), which.ravel(), self.tables))
+                continue
+            rows = (item.shape[0], -1)
+            lanes, payload = encode(item.reshape(rows), which.reshape(rows), self.tables)
+            first = SINGLE if lanes == 1 else INTERLEAVED
+            strings.append(wrap(first, self.tables.id, item.shape[1], item.shape[2], payload))
+        return strings
+
+    def decode_symbols(self, strings, shape, indexes=None) -> np.ndarray:
+        chosen = self._chosen(indexes)
+        full = (len(strings), chosen.shape[1]) + tuple(shape)
+        items = []
+        for data, which in zip(strings, np.broadcast_to(chosen, full)):
+            if self.format == "compressai":
+                stream = StringDecoder(data, self.tables)
+                items.append(stream.read(which.ravel()).reshape(full[1:]))
+                stream.finish()
+                continue
+            head = container.parse(data)
+            container.check(head, self.tables, *shape)
+            lanes, payload = 1 if data[0] == SINGLE else LANES, data[head.start :]
+            which = which.reshape(full[1], -1)
+            items.append(decode(payload, lanes, *which.shape, which, self.tables).reshape(full[1:]))
+        return np.array(items, np.int32)
+
+    def _chosen(self, indexes: Optional[np.ndarray]) -> np.ndarray:
+        """The table of each symbol, which broadcasts to (N, C, H, W)."""
+        return np.arange(self.tables.count).reshape(1, -1, 1, 1) if indexes is None else indexes
+
+    def _medians(self, indexes: Optional[np.ndarray]) -> np.ndarray:
+        return self.tables.medians[self._chosen(indexes)]
+
+
+def wrap(first: int, tables_id: str, height: int, width: int, payload: bytes) -> bytes:
+    """`payload` behind its header, whose first byte is SINGLE or INTERLEAVED."""
+    sizes = (container.varint(size) for size in (height, width, len(payload)))
+    head = bytes([first]) + bytes.fromhex(tables_id) + b"".join(sizes)
+    crc = zlib.crc32(payload, zlib.crc32(head)) & 0xFFFFFFFF
+    return head + crc.to_bytes(4, "little") + payload
+
+
+def encode_compressai(symbols: np.ndarray, indexes: np.ndarray, tables: Tables) -> bytes:
+    """The string that CompressAI writes for int32 symbols and their tables, both flat."""
+    x = 1 << 31
+    words: List[int] = []
+    for symbol, t in zip(symbols[::-1].tolist(), indexes[::-1].tolist()):
+        cdf = tables.cdf[t, : tables.cdf_length[t]].tolist()
+        last = len(cdf) - 2
+        entry = symbol - int(tables.offset[t])
+        digits: List[int] = []
+        if not 0 <= entry < last:
+            distance = -2 * entry - 1 if entry < 0 else 2 * (entry - last)
+            while distance >> (4 * len(digits)):
+                digits.append(distance >> (4 * len(digits)) & 15)
+            entry, digits = last, [len(digits)] + digits
+        for digit in reversed(digits):
+            if x >= 1 << 59:
+                words.append(x & 0xFFFFFFFF)
+                x >>= 32
+            x = x << 4 | digit
+        start = cdf[entry]
+        freq = cdf[entry + 1] - start
+        if x >= freq << 47:
+            words.append(x & 0xFFFFFFFF)
+            x >>= 32
+        x = (x // freq << 16) + x % freq + start
+    words += [x >> 32, x & 0xFFFFFFFF]
+    return np.array(words[::-1], "<u4").tobytes()
 
 
 def encode(symbols: np.ndarray, indexes: np.ndarray, tables: Tables) -> Tuple[int, bytes]:
@@ -117,14 +211,6 @@ def decode(
         where = (np.concatenate([p[0] for p in places]), np.concatenate([p[1] for p in places]))
         entries[where] = _decode_lane(reader, indexes[where], tables)
     return _symbols(entries, indexes, tables, reader)
-
-
-def desync() -> DesyncError:
-    """The error of bytes that arrived whole and do not end where a valid stream ends."""
-    return DesyncError(
-        "desync: the bitstream does not end where a valid one does",
-        "tables or indexes differ between the two ends: use one bundle on both",
-    )
 
 
 def _steps(rows: int, n: int) -> Tuple[int, int]:
@@ -347,15 +433,3 @@ class _Escapes:
         """Whether nothing is left but, after an odd number of nibbles, one of zero."""
         left = self.nibbles[self.at :]
         return not left or (self.at % 2 == 1 and left == [0])
-
-
-def quantize(latent: np.ndarray, medians: np.ndarray) -> Optional[np.ndarray]:
-    """float32 `latent` as int32 symbols: rint(latent - median), ties to even.
-
-    Returns None where a value is not finite or its symbol is beyond int32.
-    """
-    rounded = np.rint(latent - medians)
-    if not ((rounded >= -(2.0**31)) & (rounded < 2.0**31)).all():
-        return None
-    symbols: np.ndarray = rounded.astype(np.int32)
-    return symbols
