@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from splitwatt.reports.figures.accuracy import accuracy_drawings, agreement_drawings
-from splitwatt.reports.figures.bars import bars, dots
-from splitwatt.reports.figures.categories import Panel, Place
+from splitwatt.reports.figures.bars import Panel, Place, bars, dots
 from splitwatt.reports.figures.style import Drawing, coloured, paper_style, save
 from splitwatt.reports.figures.timeline import timeline_figure
 from splitwatt.reports.figures.turning import turning_map

@@ -58,11 +58,6 @@ class Result:
         """The model without its rate point: `ladon_r50`, `jpeg+resnet50`."""
         return split_name(self.model)[0]
 
-    @property
-    def rate(self) -> str:
-        """Its rate point; empty where it has none."""
-        return split_name(self.model)[1]
-
 
 @dataclass(frozen=True)
 class Accuracy:

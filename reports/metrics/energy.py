@@ -2,7 +2,7 @@
 # board: no
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from splitwatt.profiler.analyse.energy import BlockEnergy, RailJoules, pooled_interval
@@ -94,46 +94,29 @@ _OfBlocks = list[tuple[BlockEnergy, RailJoules | None]]
 
 
 def _energy(entry: Entry, rail: str, role: str, of_blocks: _OfBlocks) -> Energy:
-    known = [(block, r) for block, r in of_blocks if r and r.joules_per_image is not None]
-    gross = _pooled(entry, known, lambda r: r.joules_per_image, _why(entry, of_blocks))
+    rails = [(block, r) for block, r in of_blocks if r]
+    known = [(block, r) for block, r in rails if r.joules_per_image is not None]
+    gross = _pooled(entry, [(b, r.joules_per_image) for b, r in known], _why(entry, of_blocks))
     interval = pooled_interval([r for _, r in known]) if known else None
     if gross.value is not None and interval:
         low, high = min(interval[0], gross.value), max(interval[1], gross.value)
-        gross = Value(gross.value, gross.sources, low, high, gross.n)
-    net = _pooled(
-        entry, known, lambda r: r.net_joules_per_image, gross.why or "idle power was not measured"
-    )
-    idle_w = _pooled(
-        entry,
-        [(block, r) for block, r in of_blocks if r],
-        lambda r: r.idle_watts,
-        gross.why or "idle power was not measured",
-    )
-    left_out: Counter[str] = Counter()
-    for _, r in of_blocks:
-        left_out.update(r.excluded if r and r.excluded else {})
-    return Energy(rail, role, gross, net, idle_w, +left_out)
+        gross = replace(gross, low=low, high=high)
+    why = gross.why or "idle power was not measured"
+    net = _pooled(entry, [(block, r.net_joules_per_image) for block, r in known], why)
+    idle_w = _pooled(entry, [(block, r.idle_watts) for block, r in rails], why)
+    left_out = sum((Counter(r.excluded or {}) for _, r in rails), Counter[str]())
+    return Energy(rail, role, gross, net, idle_w, left_out)
 
 
-def _pooled(
-    entry: Entry,
-    of_blocks: list[tuple[BlockEnergy, RailJoules]],
-    of: Callable[[RailJoules], float | None],
-    why: str,
-) -> Value:
+def _pooled(entry: Entry, figures: list[tuple[BlockEnergy, float | None]], why: str) -> Value:
     """The mean over images, of the blocks that have the figure."""
-    known = [(block, of(rail)) for block, rail in of_blocks]
-    pairs = [(block, value) for block, value in known if value is not None]
+    pairs = [(block, value) for block, value in figures if value is not None]
     images = sum(block.inferences for block, _ in pairs)
     if not images:
         return missing(why)
     mean = sum(value * block.inferences for block, value in pairs) / images
-    return exact(mean, *(_made_up([b for b, _ in pairs]) or entry.timed), n=images)
-
-
-def _made_up(blocks: list[BlockEnergy]) -> tuple[str, ...]:
-    strange = [b for b in blocks if b.provenance not in (None, "measured")]
-    return ("generated",) if strange else ()
+    made_up = any(block.provenance not in (None, "measured") for block, _ in pairs)
+    return exact(mean, *(("generated",) if made_up else entry.timed), n=images)
 
 
 def _why(entry: Entry, of_blocks: _OfBlocks) -> str:

@@ -35,7 +35,6 @@ class Point:
     """One model: its metric in percent, mean data size in KiB, encoder in MiB, and both times."""
 
     model: str
-    rate: str
     percent: Value
     data_kib: Value
     encoder_mib: Value
@@ -105,9 +104,7 @@ def _differs(results: Sequence[Result], name: str) -> bool:
 
 
 def _own(key: tuple[str, ...], results: list[Result]) -> Curve:
-    points = [
-        Point(r.model, r.rate, r.main, r.payload_mean_kib, r.encoder_fp32_mib) for r in results
-    ]
+    points = [Point(r.model, r.main, r.payload_mean_kib, r.encoder_fp32_mib) for r in results]
     label = ", ".join([printed_name(key[0]), *key[1:]])
     return _curve(key[0], label, points, published=False)
 
@@ -137,35 +134,25 @@ def _curve(system: str, label: str, points: list[Point], published: bool) -> Cur
 
 def _published(task: str, results: list[Result]) -> list[Curve]:
     encoders = {result.system: result.encoder_fp32_mib for result in results}
+    unknown = missing("this system's encoder is not in the runs")
     systems: dict[str, list[Point]] = {}
     for stated in rate_accuracy():
         if stated.task != task or stated.data_size_kib is None:
             continue
-        system, rate = stated.model.split("@")
-        encoder = encoders.get(system, missing("this system's encoder is not in the runs"))
-        systems.setdefault(system, []).append(
-            Point(
-                stated.model,
-                rate,
-                exact(stated.percent, "published"),
-                exact(stated.data_size_kib, "published"),
-                encoder,
-            )
-        )
+        system = stated.model.split("@")[0]
+        percent, size = (exact(x, "published") for x in (stated.percent, stated.data_size_kib))
+        point = Point(stated.model, percent, size, encoders.get(system, unknown))
+        systems.setdefault(system, []).append(point)
     result = [
         _curve(system, f"{printed_name(system)} (published)", points, published=True)
         for system, points in systems.items()
     ]
     models = {r.model for r in results}
+    nothing = missing("local computing sends nothing")
     for row in printed("baselines"):
-        if row["task"] == task and row["model"] in models:
-            nothing = missing("local computing sends nothing")
-            point = Point(
-                row["model"], "", exact(float(row["value"]), "published"), nothing, nothing
-            )
-            result.append(
-                _curve(row["model"], f"{row['name']} (published)", [point], published=True)
-            )
+        if row["task"] == task and (model := row["model"]) in models:
+            point = Point(model, exact(float(row["value"]), "published"), nothing, nothing)
+            result.append(_curve(model, f"{row['name']} (published)", [point], published=True))
     return result
 
 

@@ -45,14 +45,11 @@ def untrained(series: list[Series], made_bytes: bool = False) -> list[str]:
 
 def assumed(series: list[Series]) -> list[str]:
     """A footnote for each assumed configuration."""
-    notes = {}
-    for entry in (e for s in series for e in s.entries if e.assumed):
-        notes[entry.id] = (
-            f"† {entry.label} is assumed: {entry.note or 'the paper does not define it'}".rstrip(
-                "."
-            )
-        )
-    return [note + "." for note in notes.values()]
+    entries = {e.id: e for s in series for e in s.entries if e.assumed}
+    return [
+        f"† {e.label} is assumed: {e.note or 'the paper does not define it'}".rstrip(".") + "."
+        for e in entries.values()
+    ]
 
 
 def published_payload(series: list[Series]) -> list[str]:
@@ -65,17 +62,16 @@ def published_payload(series: list[Series]) -> list[str]:
     sent = [entry for s in runs for entry in s.entries if entry.split and entry.samples]
     estimated = [entry for entry in sent if entry.charged == ESTIMATED]
     without = [entry for entry in sent if entry.charged is None]
-    note = (
+    words = [
         "Payload: published. The simulated link carries each system's published mean size, "
         "not the bytes made here"
-    )
+    ]
     if estimated:
-        note += f"; for {_labels(estimated)} no size was published, and it is {_HOW_ESTIMATED}"
+        words.append(f"for {_labels(estimated)} no size was published, and it is {_HOW_ESTIMATED}")
     if without:
-        note += (
-            f"; for {_labels(without)} no size is published: there it carries the measured bytes"
-        )
-    return [note + "."]
+        who = _labels(without)
+        words.append(f"for {who} no size is published: there it carries the measured bytes")
+    return ["; ".join(words) + "."]
 
 
 _HOW_ESTIMATED = (

@@ -110,7 +110,7 @@ def test_answers_of_random_weights_are_marked(run, tmp_path):
 def test_a_codec_s_curve_has_the_colour_of_its_configurations():
     """`jpeg@10+efficientnet_lite0` is a point of the group JPEG."""
     model = "jpeg@10+efficientnet_lite0"
-    point = Point(model, 10.0, exact(60.0), exact(3.0), exact(0.0))
+    point = Point(model, exact(60.0), exact(3.0), exact(0.0))
     curve = Curve("jpeg+efficientnet_lite0", "JPEG (EfficientNet-Lite0)", (point,), False, False)
     entry = SimpleNamespace(split=True, models=[model], group="JPEG")
     assert curve.group([SimpleNamespace(entries=[entry])]) == "JPEG"

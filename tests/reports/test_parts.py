@@ -10,8 +10,7 @@ from matplotlib.text import Text
 from scipy import stats as scipy_stats
 
 from splitwatt.reports.figures import style, tradeoff
-from splitwatt.reports.figures.bars import _MARKERS, bars
-from splitwatt.reports.figures.categories import Categories, Panel, Place
+from splitwatt.reports.figures.bars import _MARKERS, Categories, Panel, Place, bars
 from splitwatt.reports.load.values import SOURCES, Value, by_source, exact, missing, ordered, ranges
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.tradeoffs import Curve, Point
@@ -175,7 +174,7 @@ def test_no_curve_runs_through_a_legend():
 
     shown = [
         Curve(f"s{i}", f"System {i} (ResNet-50)",
-              tuple(Point("m", "", value(60.0 + i + k), value(5.0 * k), value(1.0)) for k in (1, 2)),
+              tuple(Point("m", value(60.0 + i + k), value(5.0 * k), value(1.0)) for k in (1, 2)),
               False, False)
         for i in range(14)
     ]  # fmt: skip
