@@ -9,10 +9,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.detect import detect_target
 from splitwatt.device_configs.errors import SensorError
-from splitwatt.device_configs.targets import Power, Target, load_target
+from splitwatt.device_configs.targets import Power, load_target
 from splitwatt.energy import sources
-from splitwatt.energy.rails.rail import Context, Driver, UnavailableError
-from splitwatt.energy.rails.total import choose_total, total_lines
+from splitwatt.energy.rails.rail import Context, Driver, UnavailableError, choose_total, total_lines
 
 
 class Tried(NamedTuple):
@@ -37,7 +36,7 @@ class RailSet(object):
     Attributes:
         rails: all rails, in reading order.
         total_lines: the sums that may be the board's total, the first that measures counts (see
-            `splitwatt.energy.rails.total.choose_total`).
+            `splitwatt.energy.rails.rail.choose_total`).
         total: the labels of that sum as far as is known without a reading, or ().
         tried: the drivers that have no rails here, and why.
         target: the target's name (None for drivers that need none).
@@ -110,47 +109,34 @@ def open_rails(
     """
     if not os.path.isdir(sysfs):
         raise SensorError("there is no folder %s" % sysfs, "name a tree to use instead of /sys")
-    groups: Tuple[Tuple[str, ...], ...] = ()
-    if driver is not None:
-        groups = ((driver,),)
     if target is None and (driver is None or sources.load(driver).needs_target):
         detected = detect_target(sysfs)
     else:
         detected = None  # a made-up load and a replay need no board
     known = load_target(target or detected or "cpu")
-    context = Context(known.power, sysfs, options)
+    context = Context(known.power, sysfs, options or {})
     opened: List[Driver] = []
     tried: List[Tried] = []
     try:
-        for group in groups or known.power.drivers:
-            _open_first(group, context, opened, tried)
+        for group in known.power.drivers if driver is None else ((driver,),):
+            for name in group:
+                try:
+                    opened.append(sources.load(name)(context))
+                    break
+                except UnavailableError as no:
+                    tried.append(Tried(name, no.reason, no.remedy))
         if not opened:
-            raise NoSensorError(_no_sensor(known, tried), _first_remedy(tried), tried)
+            reasons = "; ".join(["%s: %s" % (t.driver, t.reason) for t in tried] or ["it has none"])
+            more = "; %s" % known.power.without if known.power.without else ""
+            remedies = [t.remedy for t in tried if t.remedy]
+            raise NoSensorError(
+                "no power sensor of '%s' can be read (%s%s)" % (known.name, reasons, more),
+                remedies[0] if remedies else "name the right machine with --target",
+                tried,
+            )
     except BaseException:
         for one in opened:
             one.close()
         raise
-    name = known.name if target or opened[0].needs_target else None
-    return RailSet(opened, tried, name, known.power)
-
-
-def _open_first(
-    group: Tuple[str, ...], context: Context, opened: List[Driver], tried: List[Tried]
-) -> None:
-    for name in group:
-        try:
-            opened.append(sources.load(name)(context))
-            return
-        except UnavailableError as no:
-            tried.append(Tried(name, no.reason, no.remedy))
-
-
-def _no_sensor(target: Target, tried: List[Tried]) -> str:
-    reasons = "; ".join(["%s: %s" % (t.driver, t.reason) for t in tried] or ["it has none"])
-    more = "; %s" % target.power.without if target.power.without else ""
-    return "no power sensor of '%s' can be read (%s%s)" % (target.name, reasons, more)
-
-
-def _first_remedy(tried: List[Tried]) -> str:
-    remedies = [t.remedy for t in tried if t.remedy]
-    return remedies[0] if remedies else "name the right machine with --target"
+    shown = known.name if target or opened[0].needs_target else None
+    return RailSet(opened, tried, shown, known.power)

@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import sys
-from typing import Any, List
+from typing import Any, Callable, List
 
 from splitwatt.device_configs.diagnosis import Check, package
 from splitwatt.device_configs.errors import EngineError
@@ -41,13 +41,12 @@ def checks() -> List[Check]:
     ]
 
 
-def _check(name: str, found: Any, detail: str, missing: str, remedy: str) -> Check:
-    """A check that passes with `detail` where something is `found`, else what is missing."""
-    return Check(name, True, detail, "") if found else Check(name, False, missing, remedy)
+def _check(name: str, present: Any, detail: str, missing: str, remedy: str) -> Check:
+    """A check that passes with `detail` where something is `present`, else what is missing."""
+    return Check(name, True, detail, "") if present else Check(name, False, missing, remedy)
 
 
 def _providers() -> List[Check]:
-    """The backends that are providers of onnxruntime."""
     try:
         import onnxruntime
 
@@ -73,41 +72,40 @@ def _tensorrt() -> Check:
         remedy = "sudo apt install tensorrt python3-libnvinfer; venv with --system-site-packages"
     else:
         remedy = "pip install tensorrt"
-    check = package("tensorrt", "backend tensorrt", remedy)
-    if not check.ok:
-        return check
-    import tensorrt
 
-    from splitwatt.engines.tensorrt.versions import generation
+    def detail() -> str:
+        import tensorrt
 
-    try:
-        detail = "%s (backend tensorrt, its API's generation: %s)"
-        return check._replace(
-            detail=detail % (tensorrt.__version__, generation(tensorrt.__version__))
-        )
-    except EngineError as error:
-        return Check("tensorrt", False, error.message, error.remedy)
+        from splitwatt.engines.tensorrt.versions import generation
+
+        kind = generation(tensorrt.__version__)
+        return "%s (backend tensorrt, its API's generation: %s)" % (tensorrt.__version__, kind)
+
+    return _detailed(package("tensorrt", "backend tensorrt", remedy), detail)
 
 
 def _rtx() -> List[Check]:
     """TensorRT for RTX: it has wheels for x86-64 only, and builds engines without a GPU."""
-    if platform.machine() != "x86_64":
-        return []
-    check = package("tensorrt_rtx", "backend tensorrt-rtx", install_command("rtx"))
-    if not check.ok:
-        return [check]
-    from splitwatt.engines.tensorrt.rtx import import_rtx
 
+    def detail() -> str:
+        from splitwatt.engines.tensorrt.rtx import import_rtx
+
+        text = "(backend tensorrt-rtx: builds engines without a GPU; its libraries are linked "
+        return "%s %s" % (import_rtx().__version__, text + "under the names that its parser opens)")
+
+    check = package("tensorrt_rtx", "backend tensorrt-rtx", install_command("rtx"))
+    return [_detailed(check, detail)] if platform.machine() == "x86_64" else []
+
+
+def _detailed(check: Check, detail: Callable[[], str]) -> Check:
+    """A package's check with another detail, or the error of what makes it."""
     try:
-        detail = "%s (backend tensorrt-rtx: builds engines without a GPU; its libraries are linked "
-        detail += "under the names that its parser opens)"
-        return [check._replace(detail=detail % import_rtx().__version__)]
+        return check._replace(detail=detail()) if check.ok else check
     except EngineError as error:
-        return [Check("tensorrt_rtx", False, error.message, error.remedy)]
+        return Check(check.name, False, error.message, error.remedy)
 
 
 def _cuda() -> List[Check]:
-    """CUDA's libraries and its compiler."""
     remedy = "install CUDA: https://developer.nvidia.com/cuda-downloads"
     if os.path.isfile(_JETSON):
         remedy = "sudo apt install nvidia-jetpack"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,7 +16,6 @@ from splitwatt.engines.bundle.model_name import check_own_name
 
 if TYPE_CHECKING:
     from splitwatt.export.request import Request
-    from splitwatt.export.spec import System
 
 
 def models(argv: list[str]) -> int:
@@ -31,32 +29,39 @@ def models(argv: list[str]) -> int:
     _zoo_flag(flags)
     options = flags.parse_args(argv)
     failed = _add_zoo(options.zoo)
-    known = [_row(system) for system in zoo.systems().values()]
-    rows = [row for row in known if _asked(row, options.name, options.task)]
+    known = zoo.systems()
+    asked = [name.lower() for name in options.name]
+    rows: list[dict[str, Any]] = [
+        {
+            "name": system.name,
+            "family": system.family,
+            "paper": system.paper,
+            "tasks": list(system.tasks),
+            "rates": list(system.rates),
+            "citation": system.citation,
+            "notes": list(system.notes),
+            "unavailable": system.unavailable or None,
+        }
+        for system in known.values()
+        if options.task in (None, *system.tasks)
+        and (not asked or any(name in f"{system.name} {system.family}".lower() for name in asked))
+    ]
     if not rows and not failed:
-        asked = " ".join([*options.name, *([options.task] if options.task else [])])
-        raise UsageError(
-            f"no model matches '{asked}'",
-            suggestion(options.name[0] if options.name else "", [row["name"] for row in known]),
-        )
+        asked += [options.task] if options.task else []
+        raise UsageError(f"no model matches '{' '.join(asked)}'", suggestion(asked[0], known))
     if options.json:
         print_json(rows)
         return min(failed, 1)
     for row in rows:
         rates = "@ " + " ".join(row["rates"]) if row["rates"] else ""
         say(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
-        unavailable = (f"cannot be exported: {row['unavailable']}",) if row["unavailable"] else ()
-        paper = () if row["paper"] in row["citation"] else (f"paper: {row['paper']}",)
-        for line in (row["citation"], *paper, *row["notes"], *unavailable):
-            say(f"    {line}")
+        lines = [row["citation"], *row["notes"]]
+        if row["paper"] not in row["citation"]:
+            lines.insert(1, f"paper: {row['paper']}")
+        if row["unavailable"]:
+            lines.append(f"cannot be exported: {row['unavailable']}")
+        say("\n".join("    " + line for line in lines))
     return min(failed, 1)
-
-
-def _asked(row: dict[str, Any], names: Sequence[str], task: str | None) -> bool:
-    """Does a model match any of the names, and the task?"""
-    words = f"{row['name']} {row['family']}".lower()
-    named = not names or any(name.lower() in words for name in names)
-    return named and task in (None, *row["tasks"])
 
 
 def _zoo_flag(flags: Any) -> None:
@@ -64,17 +69,12 @@ def _zoo_flag(flags: Any) -> None:
                        help="a Python file of your own models (may be repeated; it is run)")  # fmt: skip
 
 
-def _row(system: System) -> dict[str, Any]:
-    return {
-        "name": system.name,
-        "family": system.family,
-        "paper": system.paper,
-        "tasks": list(system.tasks),
-        "rates": list(system.rates),
-        "citation": system.citation,
-        "notes": list(system.notes),
-        "unavailable": system.unavailable or None,
-    }
+def _target_flags(flags: Any) -> None:
+    add = flags.add_argument
+    add("--target", required=True, metavar="NAME|FILE",
+        help="the board: one of 'splitwatt targets', or a YAML of your own")  # fmt: skip
+    add("--server-target", metavar="NAME|FILE", help="the server (default: the target's own)")
+    add("--bundles", default="bundles", help="folder of all bundles (default: bundles)")
 
 
 def weights(argv: list[str]) -> int:
@@ -95,81 +95,64 @@ def weights(argv: list[str]) -> int:
     name = zoo.full_name(system, rate)
     rows = [advice(checkpoint, name, rate) for checkpoint in system.checkpoints(rate)]
     if options.json:
-        print_json({"model": name, "files": [dataclasses.asdict(row) for row in rows]})
+        print_json({"model": name, "files": rows})
         return 0
     if name != options.model:
         note(f"{options.model}: its first rate point, {name}")
     if not rows:
         say(f"{name}: no weights were published; export it with --weights random")
     for row in rows:
-        size = f"{row.bytes / 1e6:.0f} MB" if row.bytes else "its page does not state the size"
-        where = "one of the archives of " if row.archive else ""
-        what = f"{where}{row.url} ({size})" if row.url else "no public checkpoint: train it"
-        if row.package:
-            what = f"in the installed package, under {row.package}"
-        say(f"{name}, {row.role}: {what}")
-        say(f"    put it here: {row.put}")
-        if not row.archive:
+        where = "one of the archives of " if row["archive"] else ""
+        what = f"{where}{row['url']}" if row["url"] else "no public checkpoint: train it"
+        if row["package"]:
+            what = f"in the installed package, under {row['package']}"
+        say(f"{name}, {row['role']}: {what}")
+        say(f"    put it here: {row['put']}")
+        if not row["archive"]:
             say(f"    or where torchvision keeps it: {hub_folder()}")
-        for other in row.also:
+        for other in row["also"]:
             say(f"    also read:   {other}")
-        say(f"    present at:  {row.path or 'missing'}")
+        say(f"    present at:  {row['path'] or 'missing'}")
     return 0
-
-
-# The sum of the weights that one export's steps have in its progress, approximately.
-STEPS = 8.0
 
 
 def export(argv: list[str]) -> int:
     """Export models to bundles."""
-    from splitwatt.export.tracing.coder_place import CODERS, OUTSIDE
+    from splitwatt.export.request import CODERS, OUTSIDE
 
     flags = parser(
         "export",
         "PyTorch models -> ONNX bundles for a target.",
         "splitwatt export --model ladon_r50@0.32 --target cpu --weights random",
     )
-    flags.add_argument("--model", action="append", default=[], metavar="NAME[@RATE]",
-                       help="may be repeated; 'splitwatt models' lists the names")  # fmt: skip
-    flags.add_argument(
-        "--config", help="every model of an experiment: table3.yaml, demo.yaml, a path"
-    )
-    flags.add_argument(
-        "--only", metavar="IDS", help="only these configurations of the config, such as LC1,SC1"
-    )
-    flags.add_argument("--sc2bench", metavar="CONFIG.yaml",
-                       help="the model that a YAML of sc2bench or torchdistill describes")  # fmt: skip
-    flags.add_argument("--name", help="the name of --sc2bench's model (default: the YAML's name)")
+    add = flags.add_argument
+    add("--model", action="append", default=[], metavar="NAME[@RATE]",
+        help="may be repeated; 'splitwatt models' lists the names")  # fmt: skip
+    add("--config", help="every model of an experiment: table3.yaml, demo.yaml, a path")
+    add("--only", metavar="IDS", help="only these configurations of the config, such as LC1,SC1")
+    add("--sc2bench", metavar="CONFIG.yaml",
+        help="the model that a YAML of sc2bench or torchdistill describes")  # fmt: skip
+    add("--name", help="the name of --sc2bench's model (default: the YAML's name)")
     _zoo_flag(flags)
-    flags.add_argument("--labels", metavar="FILE", help="class names, one a line or a JSON list "
-                       "(default: the checkpoint's, else the model's own set)")  # fmt: skip
-    flags.add_argument("--target", required=True, metavar="NAME|FILE", help="the board: one of "
-                       "'splitwatt targets', or a YAML of your own")  # fmt: skip
-    flags.add_argument("--server-target", metavar="NAME|FILE",
-                       help="the server (default: the target's own)")  # fmt: skip
-    flags.add_argument("--weights", metavar="random|PATH",
-                       help="a checkpoint, a folder of them (the papers' layout), or random "
-                            "(default: ./resource/ckpt and torch.hub's cache are searched)")  # fmt: skip
-    flags.add_argument("--weights-entry", metavar="KEY",
-                       help="which state_dict to use if a checkpoint has several, such as "
-                            "state_dict (default: averaged weights first, as timm does)")  # fmt: skip
-    flags.add_argument("--precision", help="precision of the board's parts: fp32, fp16 or int8 (default: fp32); "
-                                           "the same as a name that ends in -fp16")  # fmt: skip
-    flags.add_argument("--calibration", metavar="DIR", help="images to compute int8's ranges "
-                       "from (default: the packaged photographs)")  # fmt: skip
-    flags.add_argument("--coder", choices=CODERS, default=OUTSIDE,
-                       help="in-graph: also write a graph that contains the range coder, from image to "
-                            "bytes, for TensorRT (default: outside)")  # fmt: skip
-    flags.add_argument("--out", help="folder of the bundle, for one model")
-    flags.add_argument(
-        "--bundles", default="bundles", help="folder of all bundles (default: bundles)"
-    )
-    flags.add_argument("--force", action="store_true", help="overwrite existing bundles")
-    flags.add_argument("--build", action="store_true", help="also build engines with TensorRT for RTX, "
-                       "which needs no GPU, for the targets that it serves")  # fmt: skip
-    flags.add_argument("--pack", choices=["board"], help="also write the board's half of each bundle, "
-                       "without the server's parts: BUNDLES/TARGET-board/MODEL")  # fmt: skip
+    add("--labels", metavar="FILE", help="class names, one a line or a JSON list "
+        "(default: the checkpoint's, else the model's own set)")  # fmt: skip
+    _target_flags(flags)
+    add("--weights", metavar="random|PATH", help="a checkpoint, a folder of them (the papers' layout), "
+        "or random (default: ./resource/ckpt and torch.hub's cache are searched)")  # fmt: skip
+    add("--weights-entry", metavar="KEY", help="which state_dict to use if a checkpoint has several, "
+        "such as state_dict (default: averaged weights first, as timm does)")  # fmt: skip
+    add("--precision", help="precision of the board's parts: fp32, fp16 or int8 (default: fp32); "
+        "the same as a name that ends in -fp16")  # fmt: skip
+    add("--calibration", metavar="DIR", help="images to compute int8's ranges from (default: the "
+        "packaged photographs)")  # fmt: skip
+    add("--coder", choices=CODERS, default=OUTSIDE, help="in-graph: also write a graph that contains the "
+        "range coder, from image to bytes, for TensorRT (default: outside)")  # fmt: skip
+    add("--out", help="folder of the bundle, for one model")
+    add("--force", action="store_true", help="overwrite existing bundles")
+    add("--build", action="store_true", help="also build engines with TensorRT for RTX, "
+        "which needs no GPU, for the targets that it serves")  # fmt: skip
+    add("--pack", choices=["board"], help="also write the board's half of each bundle, "
+        "without the server's parts: BUNDLES/TARGET-board/MODEL")  # fmt: skip
     options = flags.parse_args(argv)
     if options.pack and options.out:
         raise UsageError("--pack does not go with --out", "give --bundles DIR")
@@ -187,13 +170,9 @@ def export(argv: list[str]) -> int:
     if options.pack:
         _pack(results)
     if options.json:
-        document: dict[str, Any] = {"bundles": results}
-        if len(results) == 1:
-            document.update(results[0])
-        print_json(document)
+        print_json({"bundles": results, **(results[0] if len(results) == 1 else {})})
     else:
-        for result in results:
-            say(result["bundle"])
+        say("\n".join(result["bundle"] for result in results))
     return 0
 
 
@@ -291,7 +270,7 @@ def _add_zoo(files: Sequence[str]) -> int:
 
 
 def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
-    todo = [r for r in requests if force or r.kept() is None]
+    todo = [r for r in requests if force or not r.kept()]
     lost = [str(r.out) for r in todo if not force and r.loses_trained_weights()]
     if lost:
         raise UsageError(
@@ -317,7 +296,8 @@ def _make(todo: list[Request]) -> dict[str, float]:
 
     seconds: dict[str, float] = {}
     fits: dict[str, list[str]] = {}
-    with Progress(STEPS * len(todo)) as progress, warnings.catch_warnings():
+    # The steps of one export weigh about 8 in its progress.
+    with Progress(8.0 * len(todo)) as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation warnings while packages are imported
         progress.begin("loading PyTorch", 0.5)
         from splitwatt.export.exporter import export as make
@@ -414,23 +394,20 @@ def bundle(argv: list[str]) -> int:
         "splitwatt bundle --board encoder.onnx --server decoder.onnx --preprocess classification "
         "--name mine --target cpu",
     )
-    flags.add_argument("--board", required=True, metavar="FILE.onnx",
-                       help="image -> latent float32 (1, C, H, W); of a local model, image -> answer")  # fmt: skip
-    flags.add_argument("--server", metavar="FILE.onnx", help="latent -> logits, mask or boxes")
-    flags.add_argument("--tables", metavar="FILE.npz", help="entropy tables of the latent (default: "
-                       "fitted to the packaged photographs; 'splitwatt calibrate' fits yours)")  # fmt: skip
-    flags.add_argument("--preprocess", required=True, metavar="TASK|FILE.json",
-                       help="classification, detection or segmentation as sc2bench does it, or a JSON "
-                            "file in the form of the manifest's key 'preprocess'")  # fmt: skip
-    flags.add_argument("--name", required=True, help="the model's name")
-    flags.add_argument("--labels", metavar="FILE", help="class names, one a line or a JSON list")
-    flags.add_argument("--untrained", action="store_true", help="the graphs' weights are not trained: "
-                       "reports mark their bytes and answers")  # fmt: skip
-    flags.add_argument("--target", required=True, metavar="NAME|FILE", help="the board")
-    flags.add_argument("--server-target", metavar="NAME|FILE", help="default: the target's own")
-    flags.add_argument(
-        "--bundles", default="bundles", help="folder of all bundles (default: bundles)"
-    )
+    add = flags.add_argument
+    add("--board", required=True, metavar="FILE.onnx",
+        help="image -> latent float32 (1, C, H, W); of a local model, image -> answer")  # fmt: skip
+    add("--server", metavar="FILE.onnx", help="latent -> logits, mask or boxes")
+    add("--tables", metavar="FILE.npz", help="entropy tables of the latent (default: "
+        "fitted to the packaged photographs; 'splitwatt calibrate' fits yours)")  # fmt: skip
+    add("--preprocess", required=True, metavar="TASK|FILE.json",
+        help="classification, detection or segmentation as sc2bench does it, or a JSON "
+             "file in the form of the manifest's key 'preprocess'")  # fmt: skip
+    add("--name", required=True, help="the model's name")
+    add("--labels", metavar="FILE", help="class names, one a line or a JSON list")
+    add("--untrained", action="store_true", help="the graphs' weights are not trained: "
+        "reports mark their bytes and answers")  # fmt: skip
+    _target_flags(flags)
     options = flags.parse_args(argv)
 
     from splitwatt.export.own_graphs import make

@@ -14,11 +14,10 @@ _PACKAGES = ("torch", "torchvision", "timm", "compressai", "sc2bench", "onnx")
 
 def checks() -> list[Check]:
     """Whether each is installed: by its metadata, because importing torch takes seconds."""
-    return [_installed(name) for name in _PACKAGES]
-
-
-def _installed(name: str) -> Check:
-    try:
-        return Check(name, True, f"{metadata.version(name)} (export)", "")
-    except metadata.PackageNotFoundError:
-        return Check(name, False, "not installed (export)", install_command("export"))
+    made = []
+    for name in _PACKAGES:
+        try:
+            made.append(Check(name, True, f"{metadata.version(name)} (export)", ""))
+        except metadata.PackageNotFoundError:
+            made.append(Check(name, False, "not installed (export)", install_command("export")))
+    return made

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.bundle import manifest as manifest_parts
@@ -27,11 +28,9 @@ from splitwatt.export.labels import read_labels, with_labels
 from splitwatt.export.precision.bundle import convert, state_trials
 from splitwatt.export.precision.error import lines_of
 from splitwatt.export.replacing import replacing
-from splitwatt.export.request import Request, made_by
+from splitwatt.export.request import IN_GRAPH, Request, made_by
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.cleanup import keep_outputs
-from splitwatt.export.tracing.coder_place import IN_GRAPH
-from splitwatt.export.tracing.cost import Counter, parameters
 from splitwatt.export.tracing.in_graph import add_coder
 from splitwatt.export.tracing.onnx_export import to_onnx
 from splitwatt.export.tracing.parity import Difference, check_batch, check_declared
@@ -40,6 +39,7 @@ from splitwatt.export.tracing.pieces import (
     Run,
     macs_of_pieces,
     open_session,
+    parameters,
     params_after,
     place,
     write_piece,
@@ -175,7 +175,7 @@ class Work:
         names = [value.name for value in model.graph.output]
         counters, runs = [], []
         for photo, view in zip(self._photographs, self._views, strict=True):
-            with Counter() as counter:
+            with FlopCounterMode(display=False) as counter:
                 reference = part.reference(view)
             feed = {port.name: view[port.name].numpy() for port in part.inputs}
             outputs = dict(zip(names, session.run(names, feed), strict=True))
@@ -184,8 +184,6 @@ class Work:
             runs.append(Run(feed, outputs))
             counters.append(counter)
             self._grow(view, reference)
-        unknown = ", ".join(sorted(counters[0].unknown))
-        self._notes += [f"GMAC of {part.name} leave out {unknown}"] if unknown else []
         self._notes += difference.notes
         if part.inputs[0].shape[0] is None:
             check_batch(session, part, runs[0].given, difference.tolerance)
@@ -196,7 +194,9 @@ class Work:
         parity = manifest_parts.Parity(difference.max_abs, difference.tolerance, sizes)
         # The costs of the pieces add up to the part's.
         entries = []
-        own_macs, params_left = macs_of_pieces(placed, counters[0].macs), parameters(part.counted)
+        # torchvision's definition: products of convolutions and matrices, nothing else.
+        macs = counters[0].get_total_flops() // 2
+        own_macs, params_left = macs_of_pieces(placed, macs), parameters(part.counted)
         for index in reversed(range(len(placed.pieces))):
             piece, feed, own = placed.pieces[index], placed.feeds[index], own_macs[index]
             params = params_left if index == 0 else params_after(piece, params_left)

@@ -16,7 +16,7 @@ from splitwatt.device_configs.names import check_known
 from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.device_configs.version import __version__
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.manifest import PRECISIONS, Manifest
+from splitwatt.engines.bundle.manifest import PRECISIONS
 from splitwatt.engines.bundle.model_name import FP32, read_name
 from splitwatt.engines.photos import default_photos
 from splitwatt.export import zoo
@@ -24,10 +24,12 @@ from splitwatt.export.labels import read_labels
 from splitwatt.export.precision.int8_images import calibration_images
 from splitwatt.export.replacing import check_place
 from splitwatt.export.spec import SEED, System
-from splitwatt.export.tracing.coder_place import IN_GRAPH, OUTSIDE, check_target
 from splitwatt.export.weights.files import PLACE, as_downloaded, digest, locate, other_rates
 
 RANDOM = "random"
+# Where the range coder runs: outside the encoder's graph, or in it.
+OUTSIDE, IN_GRAPH = "outside", "in-graph"
+CODERS = (OUTSIDE, IN_GRAPH)
 _PACKAGES = ("torch", "torchvision", "timm", "compressai", "sc2bench", "onnx", "onnxruntime")
 
 
@@ -74,24 +76,29 @@ class Request:
         """The digest of the checkpoint files; None for random weights."""
         return None if self.files is None else digest(self.files.values())
 
-    def kept(self) -> Manifest | None:
-        """The existing bundle, if it is complete and equal to what this request would make; else None."""
+    def kept(self) -> bool:
+        """Whether the existing bundle is complete and equal to what this request would make."""
         try:
             manifest = Bundle.open(str(self.out)).manifest
         except BundleError:
-            return None
-        same = (
-            manifest.model == self.name
+            return False
+        has_coder = any(part.with_coder is not None for part in manifest.parts)
+        labels = [head.labels for head in manifest.postprocess.values()]
+        calibrations = [entry.calibration for entry in manifest.rounding]
+        return (
+            bool(manifest.samples)
+            and manifest.model == self.name
             and manifest.target == self.target.name
             and manifest.server_target == self.server_target.name
             and manifest.weights.source == self.source
             and manifest.weights.sha256 == self.sha256
-            and self._calibrated(manifest)
-            and self._coded(manifest)
-            and self._labelled(manifest)
+            and has_coder == (self.coder == IN_GRAPH and manifest.split)
+            and (self.labels is None or labels == [read_labels(self.labels)])
+            and (
+                self.precision != "int8" or calibration_images(self.calibration)[1] in calibrations
+            )
             and {k: v for k, v in manifest.made.items() if k != "at"} == made_by()
         )
-        return manifest if same and manifest.samples else None
 
     def loses_trained_weights(self) -> bool:
         """Whether random weights would replace the trained ones of an existing bundle."""
@@ -101,24 +108,6 @@ class Request:
             return Bundle.open(str(self.out), "board").manifest.weights.trained
         except BundleError:
             return False  # nothing can run it
-
-    def _coded(self, manifest: Manifest) -> bool:
-        """Whether its range coder is where this request puts it."""
-        has_coder = any(part.with_coder is not None for part in manifest.parts)
-        return has_coder == (self.coder == IN_GRAPH and manifest.split)
-
-    def _labelled(self, manifest: Manifest) -> bool:
-        """Whether it has this request's class names; true if the request gives none."""
-        if self.labels is None:
-            return True
-        return [h.labels for h in manifest.postprocess.values()] == [read_labels(self.labels)]
-
-    def _calibrated(self, manifest: Manifest) -> bool:
-        """Whether its int8 ranges come from this request's images."""
-        if self.precision != "int8":
-            return True
-        _, named = calibration_images(self.calibration)
-        return any(entry.calibration == named for entry in manifest.rounding)
 
 
 def split_name(name: str, asked: str | None) -> tuple[str, str]:
@@ -168,8 +157,11 @@ def prepare(
             f"{board.name} has no fast path for {precision}: it would run no faster than in fp32",
             f"use one of: {', '.join(board.precisions)}",
         )
-    if coder == IN_GRAPH:
-        check_target(board)
+    if coder == IN_GRAPH and not board.operators["tensorrt"]:
+        raise UsageError(
+            f"{board.name} has no TensorRT, and only TensorRT runs the coder's node",
+            "leave --coder out: the coder then runs outside the graph",
+        )
     if calibration is not None:
         if precision != "int8":
             raise UsageError("--calibration is for int8", "give --precision int8 too")

@@ -33,7 +33,6 @@ class Checkpoint:
         for the same file.
     url: the page or file to download, None if it was never published.
     archive: whether `url` is a page of archives to unpack, rather than the file itself.
-    bytes: the size of the download, None if unknown.
     hub: its repository on Hugging Face's hub, in whose cache timm keeps it.
     package: the folder of an installed Python package that has it, such as `name/models`.
     """
@@ -42,7 +41,6 @@ class Checkpoint:
     paths: tuple[str, ...]
     url: str | None
     archive: bool = False
-    bytes: int | None = None
     hub: str | None = None
     package: str | None = None
 

@@ -2,7 +2,8 @@
 
 import argparse
 import importlib
-from typing import Any, Dict, List, Optional, Tuple
+import os
+from typing import Any, List, Tuple
 
 from splitwatt.device_configs.cli import (
     deadline,
@@ -52,7 +53,9 @@ def profile(argv: List[str]) -> int:
         try:
             result = start_run(config, settings, path)
         except (SplitwattError, KeyboardInterrupt):
-            _tell_how_to_resume(path, options)
+            samples = os.path.join(path, "samples.jsonl")
+            if os.path.isfile(samples) and os.path.getsize(samples):
+                note("what was measured is kept: " + _resume_command(path, options))
             raise
     if options.json:
         print_json({"run": result.path, "ok": result.ok, "failed": result.failed + result.again})
@@ -77,9 +80,6 @@ def profile(argv: List[str]) -> int:
 def serve(argv: List[str]) -> int:
     """`splitwatt serve`: the decoders and heads of bundles, over HTTP."""
     options = _serve_parser().parse_args(argv)
-    from splitwatt.profiler.execute.own_server import check_python
-
-    check_python()
     module, function, extra = _ENGINES[options.engine]
     try:
         run_server = getattr(importlib.import_module(module), function)
@@ -110,12 +110,8 @@ def what_to_export(argv: List[str]) -> List[str]:
     assert config is not None  # for the type checker
     models = missing(config, settings.bundles, settings.target)
     wanted = [argument for model in models for argument in ("--model", model)]
-    return wanted and wanted + [
-        "--target",
-        spelling(settings.target),
-        "--bundles",
-        settings.bundles,
-    ]
+    more = ["--target", spelling(settings.target), "--bundles", settings.bundles]
+    return wanted and wanted + more
 
 
 def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
@@ -153,14 +149,15 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     elif any((options.fps, options.deadline, options.arrivals)):
         raise UsageError("--fps, --deadline and --arrivals belong to --boards", "add --boards N")
     known = read_document(options.resume) if options.resume else {}
-    sensors = known.get("sensors") or {}
+    sensors, server = known.get("sensors") or {}, last_server(known) or {}
     return config, Options(
         bundles=options.bundles or known.get("bundles_folder") or DEFAULT_FOLDER,
         target=target_name(
             options.target or known.get("targets", {}).get("board") or DEFAULT_TARGET
         ),
         threads=options.threads or known.get("threads"),
-        server=options.server or _known_server(last_server(known)),
+        server=options.server
+        or (None if server.get("started_by_profile", True) else server.get("url")),
         token_file=options.token_file,
         certificate=options.cert,
         fingerprint=options.fingerprint,
@@ -170,20 +167,6 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
         board_quota=options.board_quota or (known.get("quota") or {}).get("share"),
         boards=boards,
     )
-
-
-def _known_server(server: Optional[Dict[str, Any]]) -> Optional[str]:
-    """The URL of the server that a run was last taken on with; None of one that profile started."""
-    known = server or {}
-    return None if known.get("started_by_profile", True) else known.get("url")
-
-
-def _tell_how_to_resume(path: str, options: argparse.Namespace) -> None:
-    import os
-
-    samples = os.path.join(path, "samples.jsonl")
-    if os.path.isfile(samples) and os.path.getsize(samples):
-        note("what was measured is kept: " + _resume_command(path, options))
 
 
 def _resume_command(path: str, options: argparse.Namespace) -> str:
@@ -198,6 +181,8 @@ def _resume_command(path: str, options: argparse.Namespace) -> str:
 
 
 def _profile_parser() -> argparse.ArgumentParser:
+    from splitwatt.profiler.client.flags import add_server_flags
+
     result = parser("profile", "Time configurations on this board against a server.", EXAMPLE)
     add = result.add_argument
     add("--config", metavar="FILE", help="table3.yaml, demo.yaml, or a file of your own")
@@ -211,10 +196,7 @@ def _profile_parser() -> argparse.ArgumentParser:
     add("--bundles", metavar="DIR", help="the folder of bundles (default: bundles)")
     add("--link", metavar="KIND:RATE", action="append", default=[], help="simulated:lora, "
         "shaped:100kbit, none, ... instead of the config's (docs/links.md); may be repeated")  # fmt: skip
-    add("--server", metavar="URL", help="a running server (default: start one here, and stop it)")
-    add("--token-file", metavar="FILE", help="the token of a server in the network")
-    add("--cert", metavar="FILE", help="the certificate to trust")
-    add("--fingerprint", metavar="SHA256", help="of the server's certificate, instead of --cert")
+    add_server_flags(result, backend=False, default="start one here, and stop it")
     add("--timeout", type=seconds, default=60.0, help="request timeout in seconds, "
         "excluding transfer over a shaped link (default: 60)")  # fmt: skip
     add("--sysfs", metavar="DIR", help="directory to use instead of /sys for power sensors")
@@ -252,24 +234,16 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--workers", type=positive, help="parallel inferences (default: 1)")
     add("--queue", type=positive, default=64, help="maximum queued requests (default: 64)")
     add("--batch", type=positive, default=1, help="maximum batch size (default: 1)")
-    add(
-        "--memory-mb",
-        type=positive,
-        metavar="MB",
-        help="memory budget for models (default: half of RAM)",
-    )
-    add(
-        "--lan", action="store_true", help="listen to the network, with a new token and certificate"
-    )
+    add("--memory-mb", type=positive, metavar="MB",
+        help="memory budget for models (default: half of RAM)")  # fmt: skip
+    add("--lan", action="store_true",
+        help="listen to the network, with a new token and certificate")  # fmt: skip
     add("--token-file", metavar="FILE", help="ask for the token in this file")
     add("--cert", metavar="FILE", help="the server's certificate, PEM")
     add("--key", metavar="FILE", help="the certificate's key, PEM")
     add("--energy", action="store_true", help="let boards sample this machine's power too")
-    add(
-        "--energy-target",
-        metavar="NAME|FILE",
-        help="target whose power rails it has (default: auto-detected)",
-    )
+    add("--energy-target", metavar="NAME|FILE",
+        help="target whose power rails it has (default: auto-detected)")  # fmt: skip
     add("--sysfs", metavar="DIR", help="directory to use instead of /sys")
     add("--driver", metavar="NAME", help="use only this driver, e.g. generated")
     add("--ready-file", metavar="FILE", help="write the URL here once it listens")

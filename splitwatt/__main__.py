@@ -20,10 +20,7 @@ VERBS = {
     "bundle": ("export.cli", "ONNX graphs of your own -> a bundle, without PyTorch"),
     "calibrate": ("export.cli", "refit a bundle's entropy tables to your own images"),
     "targets": ("device_configs.targets_cli", "the machines that splitwatt knows"),
-    "build": (
-        "engines.tensorrt.building.cli",
-        "on the board itself: native libraries and TensorRT engines",
-    ),
+    "build": ("engines.cli", "on the board itself: native libraries and TensorRT engines"),
     "verify": (
         "engines.cli",
         "run a bundle's own photographs and compare with its expected outputs",

@@ -30,7 +30,10 @@ def files(room):
 
 
 def for_board(path):
-    return "# board: no" not in "\n".join(path.read_text().splitlines()[:5])
+    """Neither the file nor the `__init__.py` of a folder above it says `# board: no`."""
+    above = [folder / "__init__.py" for folder in path.parents if ROOT in folder.parents]
+    heads = (one.read_text()[:1000] for one in [path, *above] if one.exists())
+    return not any("# board: no" in head for head in heads)
 
 
 def imported(path):

@@ -6,9 +6,8 @@ from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.device_configs.printable import table
 from splitwatt.device_configs.targets import find_rail, load_target, target_name
 from splitwatt.energy import sources
-from splitwatt.energy.joules.per_rail import RailEnergy, total_joules, trace_energy
-from splitwatt.energy.rails.rail import COUNTER
-from splitwatt.energy.rails.total import choose_total, total_lines
+from splitwatt.energy.joules.windows import RailEnergy, total_joules, trace_energy
+from splitwatt.energy.rails.rail import COUNTER, choose_total, total_lines
 from splitwatt.energy.trace.files import Trace, counted_joules, read_trace
 
 # Simpson and trapezoid further apart than this part of the energy: too few samples, warn.
@@ -50,6 +49,11 @@ def integrate_file(
         )
     rails = trace_energy(trace, start_s, end_s)
     joules = total_joules(trace.total, rails)
+    events = trace.metadata.get("events", [])
+    warnings = [text for energy in rails.values() for text in _warnings_of(energy)]
+    for event in events[:20]:
+        noted = (event.get("what"), event.get("at_s", 0.0))
+        warnings.append("the sampler noted: %s at %.3f s" % noted)
     any_rail = next(iter(rails.values()))
     return {
         "trace": path,
@@ -59,8 +63,8 @@ def integrate_file(
         "rails": {label: figures(energy) for label, energy in rails.items()},
         "total": {"rails": list(trace.total), "joules": joules} if trace.total else None,
         "garbage_cells": trace.garbage,
-        "events": trace.metadata.get("events", []),
-        "warnings": _warnings(trace, rails),
+        "events": events,
+        "warnings": warnings,
     }
 
 
@@ -96,16 +100,7 @@ def _of_target(trace: Trace, name: str) -> Trace:
     return trace._replace(rails=rails, total=choose_total(lines, rails, counted))
 
 
-def _warnings(trace: Trace, rails: Dict[str, RailEnergy]) -> List[str]:
-    warnings = [text for energy in rails.values() for text in warnings_of(energy)]
-    for event in trace.metadata.get("events", [])[:20]:
-        warnings.append(
-            "the sampler noted: %s at %.3f s" % (event.get("what"), event.get("at_s", 0.0))
-        )
-    return warnings
-
-
-def warnings_of(energy: RailEnergy) -> List[str]:
+def _warnings_of(energy: RailEnergy) -> List[str]:
     """Warnings about a rail's joules, one sentence each."""
     label = energy.label
     if energy.refused or energy.joules is None:

@@ -4,8 +4,7 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from splitwatt.energy.rail_set import RailSet
-from splitwatt.energy.rails.rail import COUNTER
-from splitwatt.energy.rails.total import add_up, standing_still
+from splitwatt.energy.rails.rail import COUNTER, add_up, standing_still
 
 # An energy counter becomes a power over this time, s; number of tries while no counter moves.
 _COUNTED_S = 0.1

@@ -10,7 +10,7 @@ from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.commands.integrate import edge_warnings, figures, not_measured
 from splitwatt.energy.commands.watch import can_show
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.windows import IDLE, WindowEnergy
+from splitwatt.energy.joules.windows import IDLE
 from splitwatt.energy.monitor import EnergyMonitor
 
 _RUN = "run"
@@ -48,20 +48,21 @@ def record(
     try:
         with monitor:
             start_s, every = time.monotonic(), warmup + runs
-            for done in range(1, warmup + 1):
-                _run(command, quiet)
-                _say_left(done, every, start_s)
+            for done in range(every):
+                if done == warmup and idle_s > 0:
+                    monitor.idle(idle_s)
+                if done < warmup:
+                    _run(command, quiet)
+                else:
+                    monitor.begin(_RUN)
+                    codes.append(_run(command, quiet))
+                    monitor.end(_RUN)
+                left = time_left(done + 1, every, time.monotonic() - start_s)
+                if left:
+                    note("run %d of %d is done, %s" % (done + 1, every, left))
             if idle_s > 0:
                 monitor.idle(idle_s)
-            for done in range(warmup + 1, every + 1):
-                monitor.begin(_RUN)
-                codes.append(_run(command, quiet))
-                monitor.end(_RUN)
-                _say_left(done, every, start_s)
-            if idle_s > 0:
-                monitor.idle(idle_s)
-        results = monitor.results()
-        return _document(command, monitor, results, codes, trace_path)
+        return _document(command, monitor, codes, trace_path)
     finally:
         monitor.close()
 
@@ -76,20 +77,13 @@ def _run(command: List[str], quiet: bool) -> int:
         )
 
 
-def _say_left(done: int, runs: int, start_s: float) -> None:
-    """Print after each run but the last how long the others will take."""
-    left = time_left(done, runs, time.monotonic() - start_s)
-    if left:
-        note("run %d of %d is done, %s" % (done, runs, left))
-
-
 def _document(
     command: List[str],
     monitor: EnergyMonitor,
-    results: List[WindowEnergy],
     codes: List[int],
     trace_path: Optional[str],
 ) -> Dict[str, Any]:
+    results = monitor.results()
     measured = [r for r in results if r.window.name == _RUN]
     idle = [r for r in results if r.window.name == IDLE]
     labels = [rail["label"] for rail in monitor.about["rails"]]

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional
 
 from splitwatt.device_configs.printable import printable, say, table
-from splitwatt.energy.rails.total import add_up
+from splitwatt.energy.rails.rail import add_up
 from splitwatt.energy.sampler.sampler import Latest, Sampler
 
 _BARS = "▁▂▃▄▅▆▇█"

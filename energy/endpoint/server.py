@@ -4,9 +4,8 @@ import threading
 from typing import Any, Dict, Optional
 
 from splitwatt.device_configs.errors import SensorError
-from splitwatt.energy.endpoint.metrics import CONTENT_TYPE, page
+from splitwatt.energy.endpoint.metrics import CONTENT_TYPE, SystemFacts, page
 from splitwatt.energy.endpoint.pages import PageHandler, PageServer
-from splitwatt.energy.endpoint.system_facts import SystemFacts
 from splitwatt.energy.sampler.sampler import Sampler
 
 PORT = 9877

@@ -14,13 +14,16 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.per_rail import (
+from splitwatt.energy.joules.windows import (
+    IDLE,
     LEAST_READINGS,
     RailEnergy,
+    Window,
+    WindowEnergy,
     rail_energy,
     readings_of,
+    window_energies,
 )
-from splitwatt.energy.joules.windows import IDLE, Window, WindowEnergy, window_energies
 from splitwatt.energy.rails.rail import Rail
 from splitwatt.energy.trace.files import read_trace
 from splitwatt.energy.trace.readings import Readings
@@ -41,23 +44,19 @@ class Repetitions(NamedTuple):
 
 
 def repeat(
-    stage: Callable[[], Any],
-    least_s: float = LEAST_BLOCK_S,
-    warmup: int = 2,
-    inferences: Optional[int] = None,
+    stage: Callable[[], Any], least_s: float = LEAST_BLOCK_S, warmup: int = 2
 ) -> Repetitions:
     """Run one stage over and over.
 
     Args:
         least_s: run it for at least this long, s.
         warmup: runs that do not count, before.
-        inferences: run it exactly this often instead.
     """
     for _ in range(warmup):
         stage()
     count = 0
     start = now = time.monotonic()
-    while count < inferences if inferences else now - start < least_s or not count:
+    while now - start < least_s or not count:
         stage()
         count += 1
         now = time.monotonic()

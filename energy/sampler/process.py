@@ -17,10 +17,9 @@ from typing import Any, Dict, List, Optional
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.input.small_files import table_bytes
 from splitwatt.energy.rail_set import RailSet, open_rails
-from splitwatt.energy.rails.rail import COUNTER
-from splitwatt.energy.rails.total import standing_still
+from splitwatt.energy.rails.rail import COUNTER, standing_still
 from splitwatt.energy.sampler.sensor_rate import probe_periods, sampling_rate
-from splitwatt.energy.trace.writer import TraceWriter, rail_records
+from splitwatt.energy.trace.files import TraceWriter, rail_records
 
 # A read of all rails that takes longer than this is a blocked sensor: what it returns is no reading
 # of that moment.
@@ -69,33 +68,21 @@ class Sampling(object):
 
         Then one more time, so that a window that ends with the sampler is covered to its end.
         """
-        self._loop(stop)
-        self.take(time.monotonic())
-
-    def _loop(self, stop: Any) -> None:
-        due = last = time.monotonic()
-        while True:
+        due = time.monotonic()
+        last = due - self.period_s
+        # When late, catch up at half the period at most: samples at almost the same moment would get
+        # huge weights in Simpson's rule.
+        while not _stopped(stop, max(due, last + self.period_s / 2)):
             now = time.monotonic()
-            while now < due:
-                if select.select([stop], [], [], due - now)[0]:
-                    return
-                now = time.monotonic()
             late = now - due
             if now - last > max(_HOLE_S, 10 * self.period_s):
                 due += self._hole(late, (last + now) / 2)
-            if late > self.period_s:
-                self.late += 1
-                if select.select([stop], [], [], 0)[0]:
-                    return
+            self.late += late > self.period_s
             self.worst_late_s = max(self.worst_late_s, late)
             last = now
             self.take(now)
             due += self.period_s
-            # When late, catch up at half the period at most: samples at almost the same moment
-            # would get huge weights in Simpson's rule.
-            due_now = last + self.period_s / 2
-            if due < due_now:
-                self._pause(stop, due_now - time.monotonic())
+        self.take(time.monotonic())
 
     def _hole(self, behind: float, at: float) -> float:
         """Mark a hole, and give up what is too late; returns the seconds given up.
@@ -111,10 +98,6 @@ class Sampling(object):
         # A counter has counted in the meantime.
         self._watts = [w if c else None for w, c in zip(self._watts, self._counter)]
         return skipped * self.period_s
-
-    def _pause(self, stop: Any, seconds: float) -> None:
-        if seconds > 0:
-            select.select([stop], [], [], seconds)
 
     def first(self) -> None:
         """The first sample, before the parent learns that sampling has begun."""
@@ -235,6 +218,16 @@ class Sampling(object):
             # getrusage may give its parent's.
             "peak_bytes": table_bytes("/proc/self/status").get("VmHWM"),
         }
+
+
+def _stopped(stop: Any, until_s: float) -> bool:
+    """Wait until a moment; True as soon as `stop` is readable."""
+    while True:
+        left_s = until_s - time.monotonic()
+        if select.select([stop], [], [], max(0.0, left_s))[0]:
+            return True
+        if left_s <= 0:
+            return False
 
 
 def _short(value: Optional[float]) -> Optional[float]:

@@ -11,8 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, TypeVar
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import SensorError, SplitwattError, UsageError
 from splitwatt.device_configs.targets import spelling
-from splitwatt.energy.rails.rail import COUNTER, Rail
-from splitwatt.energy.rails.total import Line, choose_total
+from splitwatt.energy.rails.rail import COUNTER, Line, Rail, choose_total
 
 _T = TypeVar("_T", bound="Sampler")
 
@@ -155,11 +154,9 @@ class Sampler(object):
         if self._process is None:
             return self.stats
         gone = self._process.poll() is not None
-        try:
+        with contextlib.suppress(OSError):  # it is gone
             if self._process.stdin is not None:
                 self._process.stdin.close()
-        except OSError:
-            pass  # it is gone
         answer = self._answer(_END_S)
         self._kill()
         if answer is not None and "stats" in answer:

@@ -1,7 +1,7 @@
 """How often does a sensor really change? It is read as fast as possible for a moment."""
 
 import time
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from splitwatt.energy.rail_set import RailSet
 from splitwatt.energy.rails.rail import COUNTER
@@ -25,25 +25,18 @@ def probe_periods(rails: RailSet) -> Dict[str, Optional[float]]:
 
     Takes about sixteen of the longest period that the target's YAML states, 0.3 to 4 s.
     """
-    known = [r.period_s for r in rails.rails if r.period_s and r.kind != COUNTER]
-    if not any(r.kind != COUNTER for r in rails.rails):
+    probed = [(i, rail) for i, rail in enumerate(rails.rails) if rail.kind != COUNTER]
+    if not probed:
         return {}
-    lasts = min(_LONGEST_S, max(_SHORTEST_S, _CHANGES * max(known, default=0.0)))
-    times: List[float] = []
-    rows: List[List[Optional[float]]] = []
-    end = time.monotonic() + lasts
-    while True:
-        now = time.monotonic()
-        if now >= end:
-            break
-        times.append(now)
-        rows.append(rails.read())
+    longest = max([rail.period_s or 0.0 for _, rail in probed])
+    end = time.monotonic() + min(_LONGEST_S, max(_SHORTEST_S, _CHANGES * longest))
+    rows: List[Tuple[float, List[Optional[float]]]] = []
+    while time.monotonic() < end:
+        rows.append((time.monotonic(), rails.read()))
         time.sleep(_STEP_S)
     periods: Dict[str, Optional[float]] = {}
-    for i, rail in enumerate(rails.rails):
-        if rail.kind == COUNTER:
-            continue
-        read = [(t, row[i]) for t, row in zip(times, rows) if row[i] is not None]
+    for i, rail in probed:
+        read = [(at, watts[i]) for at, watts in rows if watts[i] is not None]
         periods[rail.label] = estimate_period([t for t, _ in read], [w for _, w in read])  # type: ignore[misc]
     return periods
 

@@ -12,7 +12,7 @@ import re
 import time
 from typing import Dict, List, Optional, Tuple
 
-from splitwatt.device_configs.input.small_files import whole_number
+from splitwatt.device_configs.input.small_files import number_of
 from splitwatt.energy.rails import rail as rails
 from splitwatt.energy.rails.sysfs import NumberFile, read_text, require_readable
 
@@ -37,8 +37,9 @@ class Driver(rails.Driver):
         for label, meter, folder in _zones(folders):
             path = os.path.join(folder, "energy_uj")
             rail = context.rail(label, self.name, path, rails.COUNTER)
-            most = _range(os.path.join(folder, "max_energy_range_uj"))
-            counter = _Counter(NumberFile(path), most)
+            # Where it starts from 0 again, microjoules; 0: the kernel does not say.
+            most = number_of(os.path.join(folder, "max_energy_range_uj"))
+            counter = _Counter(NumberFile(path), int(most or 0))
             first = firsts.setdefault(meter, len(self.rails))
             if first < len(self.rails) and _equal(self._counters[first].file, counter.file):
                 rail = rail._replace(same_as=self.rails[first].label)
@@ -83,14 +84,6 @@ def _equal(one: NumberFile, other: NumberFile) -> bool:
             return True
         time.sleep(_APART_S)
     return False
-
-
-def _range(path: str) -> int:
-    """Where a counter starts from 0 again, microjoules; 0: the kernel does not say."""
-    try:
-        return whole_number(read_text(path)) or 0
-    except rails.UnavailableError:
-        return 0
 
 
 class _Counter(object):

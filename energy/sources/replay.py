@@ -27,10 +27,11 @@ class Driver(rails.Driver):
         self._start_s: Optional[float] = None
         # Nothing was measured in a gap: reads in it return None.
         self._gaps = {i - 1 for i in holes_of(self._trace.times)}
-        self.rails = [
-            rail._replace(driver=self.name, path=path, kind=_played(rail.kind), same_as=None)
-            for rail in self._trace.rails
-        ]
+        self.rails = []
+        for rail in self._trace.rails:
+            # A counter's trace holds mean powers.
+            kind = rails.AVERAGE if rail.kind == rails.COUNTER else rail.kind
+            self.rails.append(rail._replace(driver=self.name, path=path, kind=kind, same_as=None))
 
     def read(self) -> List[Optional[float]]:
         """The watts of each rail at this moment of the trace; None in a gap and after its end."""
@@ -42,8 +43,3 @@ class Driver(rails.Driver):
         if at > times[-1] or index in self._gaps:
             return [None] * len(self.rails)
         return [column[index] for column in self._trace.columns]
-
-
-def _played(kind: str) -> str:
-    """The kind of a replayed rail: a counter's trace holds mean powers."""
-    return rails.AVERAGE if kind == rails.COUNTER else kind

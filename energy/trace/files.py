@@ -6,15 +6,17 @@ a `t_s` column is read too, with nothing known about its rails. Lines that begin
 and so is a column without a name, as pandas writes one.
 """
 
+import json
 import os
 import re
+import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import SensorError
+from splitwatt.device_configs.files import storage_error, write_atomic
 from splitwatt.device_configs.input.small_files import open_regular, real_number
 from splitwatt.device_configs.input.strict_json import read_json
-from splitwatt.energy.rails.rail import COUNTER, INSTANT, Rail
-from splitwatt.energy.rails.total import choose_total
+from splitwatt.energy.rails.rail import COUNTER, INSTANT, Rail, choose_total
 
 FORMAT = 1
 # Above this, a reading from a CSV of unknown origin is absurd, W.
@@ -29,6 +31,9 @@ _OTHER_UNIT = re.compile(r".*[\W_](?:[nu\u00b5\u03bcmkM]W|milliwatts?|microwatts
 # Seconds of no clock: a later time is in milliseconds or nanoseconds.
 _LATEST_S = 1e11
 _LARGEST = float("inf")
+# Rows are kept back at most this many, and events counted beyond this many.
+_MOST_ROWS = 256
+_MOST_EVENTS = 1000
 
 
 class Trace(NamedTuple):
@@ -85,7 +90,36 @@ def read_trace(path: str) -> Trace:
             "%s: t_s goes to %g, which is no time in seconds" % (path, max(times, key=abs)),
             "convert t_s to seconds",
         )
-    return _assemble(path, labels, times, columns, garbage, _metadata(path))
+    metadata = _metadata(path)
+    try:
+        described = {r["label"]: _rail(r) for r in metadata.get("rails") or []}
+        sums = metadata.get("total_lines") or [metadata.get("total") or ()]
+        total_lines = tuple(tuple(str(label) for label in line) for line in sums)
+        probed = dict(metadata.get("probed_period_s") or {})
+        if not all(map(_is_number_or_none, probed.values())):
+            raise TypeError("probed_period_s")
+    except (TypeError, KeyError, ValueError, AttributeError):
+        beside = metadata_path(path)
+        raise SensorError(
+            "%s does not describe its rails as a trace does" % beside, "delete it or repair it"
+        )
+    lost = {label.rstrip("?") for line in total_lines for label in line} - set(labels)
+    if lost:
+        raise SensorError(
+            "%s has a total of the rail '%s', which is not a column of the trace"
+            % (metadata_path(path), min(lost)),
+            "delete it or repair it",
+        )
+    rails = [described.get(label) or unknown_rail(label, path) for label in labels]
+    return Trace(
+        times=times,
+        columns=columns,
+        rails=rails,
+        total=choose_total(total_lines, rails, counted_joules(times, columns, rails)),
+        period_s={r.label: probed.get(r.label) or r.period_s for r in rails},
+        metadata=metadata,
+        garbage=garbage,
+    )
 
 
 def _lines(path: str) -> Iterator[str]:
@@ -161,45 +195,6 @@ def _metadata(path: str) -> Dict[str, Any]:
     return metadata
 
 
-def _assemble(
-    path: str,
-    labels: List[str],
-    times: List[float],
-    columns: List[List[Optional[float]]],
-    garbage: int,
-    metadata: Dict[str, Any],
-) -> Trace:
-    try:
-        described = {r["label"]: _rail(r) for r in metadata.get("rails") or []}
-        lines = metadata.get("total_lines") or [metadata.get("total") or ()]
-        total_lines = tuple(tuple(str(label) for label in line) for line in lines)
-        probed = dict(metadata.get("probed_period_s") or {})
-        if not all(map(_is_number_or_none, probed.values())):
-            raise TypeError("probed_period_s")
-    except (TypeError, KeyError, ValueError, AttributeError):
-        beside = metadata_path(path)
-        raise SensorError(
-            "%s does not describe its rails as a trace does" % beside, "delete it or repair it"
-        )
-    lost = {label.rstrip("?") for line in total_lines for label in line} - set(labels)
-    if lost:
-        raise SensorError(
-            "%s has a total of the rail '%s', which is not a column of the trace"
-            % (metadata_path(path), min(lost)),
-            "delete it or repair it",
-        )
-    rails = [described.get(label) or unknown_rail(label, path) for label in labels]
-    return Trace(
-        times=times,
-        columns=columns,
-        rails=rails,
-        total=choose_total(total_lines, rails, counted_joules(times, columns, rails)),
-        period_s={r.label: probed.get(r.label) or r.period_s for r in rails},
-        metadata=metadata,
-        garbage=garbage,
-    )
-
-
 def _rail(row: Dict[str, Any]) -> Rail:
     """A rail from its JSON; raises TypeError or KeyError where it has other keys or types."""
     for name, value in row.items():
@@ -234,3 +229,86 @@ def counted_joules(
 def unknown_rail(label: str, path: str) -> Rail:
     """A rail of which only its column's name is known."""
     return Rail(label, "file", INSTANT, path, None, None, None, "unknown", _ABSURD_W)
+
+
+def rail_records(rails: List[Rail]) -> List[Dict[str, Any]]:
+    """Rails as a trace's metadata has them."""
+    return [dict(rail._asdict()) for rail in rails]
+
+
+class TraceWriter(object):
+    """An open trace. A killed writer leaves all rows but those of the last half second.
+
+    Args:
+        path: the CSV; it must not exist yet.
+        labels: the rails, in the order of the values of a row.
+        about: the metadata (`rails`, `total`, ...).
+    """
+
+    def __init__(self, path: str, labels: List[str], about: Dict[str, Any]) -> None:
+        self._path = path
+        self._about = dict(about, format=FORMAT, events=[], events_not_listed=0, stats=None)
+        self._rows: List[str] = []
+        self._events_written = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        try:
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            self._handle = os.open(path, flags, 0o644)
+        except FileExistsError:
+            raise SensorError("the trace %s exists already" % path, "name another file")
+        except OSError as error:
+            raise storage_error(path, error)
+        self._write(",".join(["t_s"] + labels) + "\n")
+        self._describe()
+
+    def row(self, at_s: float, watts: List[Optional[float]]) -> None:
+        """One sample; an empty cell for a reading that failed."""
+        self._rows.append(
+            "%.6f,%s\n" % (at_s, ",".join(["" if w is None else "%.7g" % w for w in watts]))
+        )
+        if len(self._rows) >= _MOST_ROWS:
+            self.flush()
+
+    def event(self, what: str, details: Dict[str, Any]) -> None:
+        """Note something that happened, for readers of the trace."""
+        if len(self._about["events"]) < _MOST_EVENTS:
+            self._about["events"].append(dict(details, what=what, at_s=time.monotonic()))
+        else:
+            self._about["events_not_listed"] += 1
+
+    def flush(self) -> None:
+        """Write the rows and events that were kept back."""
+        if self._rows:
+            self._write("".join(self._rows))
+            self._rows = []
+        if len(self._about["events"]) > self._events_written:
+            self._events_written = len(self._about["events"])
+            self._describe_quickly()
+
+    def close(self, stats: Dict[str, Any]) -> None:
+        """Write what is left, and what the sampler did and cost."""
+        self.flush()
+        os.close(self._handle)
+        self._about["stats"] = stats
+        self._describe()
+
+    def _write(self, text: str) -> None:
+        data = text.encode("utf-8")
+        try:
+            while data:
+                data = data[os.write(self._handle, data) :]
+        except OSError as error:
+            raise storage_error(self._path, error)
+
+    def _describe_quickly(self) -> None:
+        """Like `_describe`, without waiting for the disk: an SD card would hold up the sampling."""
+        beside = metadata_path(self._path)
+        try:
+            with open(beside + ".new", "w", encoding="utf-8") as stream:
+                json.dump(self._about, stream, indent=1)
+            os.replace(beside + ".new", beside)
+        except OSError as error:
+            raise storage_error(beside, error)
+
+    def _describe(self) -> None:
+        write_atomic(metadata_path(self._path), json.dumps(self._about, indent=1) + "\n")

@@ -77,18 +77,13 @@ def usable_readings(
     step = _median_step(times)
     if rail.kind == COUNTER:
         # Every sample adds up: none is a repeat, and one after a gap covers the gap.
-        seen, period_s = None, None
+        by, period_s, holes = None, None, []
     else:
-        seen = estimate_period(kept_t, kept_w)
-    by = seen or period_s
+        by = estimate_period(kept_t, kept_w) or period_s
+        holes = holes_of(kept_t, missing_before, max(step or 0.0, by or 0.0))
     segments: List[Tuple[List[float], List[float]]] = []
     gaps: List[Tuple[float, float]] = []
     begin = 0
-    holes = (
-        []
-        if rail.kind == COUNTER
-        else holes_of(kept_t, missing_before, max(step or 0.0, by or 0.0))
-    )
     for i in holes:
         segments.append((kept_t[begin:i], kept_w[begin:i]))
         gaps.append((kept_t[i - 1], kept_t[i]))

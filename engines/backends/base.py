@@ -1,13 +1,28 @@
 """The interface of every engine: the public method checks, the private one computes."""
 
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 import numpy as np
 
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.names import suggestion
-from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.manifest import Port
+
+_Self = TypeVar("_Self", bound="Closing")
+
+
+class Closing:
+    """A context manager that closes itself at the end."""
+
+    def close(self) -> None:
+        """Release the resources; a second call does nothing."""
+        raise NotImplementedError
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
 
 class Built(NamedTuple):
@@ -93,15 +108,12 @@ def fits(port: Port, array: np.ndarray) -> bool:
 
 
 def _check(engine: str, port: Port, array: np.ndarray) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype.name != port.dtype:
-        actual = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
-        raise EngineError(
-            "the input '%s' of %s must be an array of %s, not %s"
-            % (port.name, engine, port.dtype, actual)
-        )
-    if not fits(port, array):
-        shape = ", ".join("?" if d is None else str(d) for d in port.shape)
-        raise EngineError(
-            "the input '%s' of %s must have the shape (%s), not %s"
-            % (port.name, engine, shape, array.shape)
-        )
+    if isinstance(array, np.ndarray) and fits(port, array):
+        return
+    actual = type(array).__name__
+    if isinstance(array, np.ndarray):
+        actual = "%s %s" % (array.dtype.name, array.shape)
+    form = "%s (%s)" % (port.dtype, ", ".join("?" if d is None else str(d) for d in port.shape))
+    raise EngineError(
+        "the input '%s' of %s must be an array %s, not %s" % (port.name, engine, form, actual)
+    )

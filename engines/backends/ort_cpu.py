@@ -14,15 +14,6 @@ from splitwatt.engines.bundle.manifest import Port
 
 # The first version with session.force_spinning_stop.
 _STOPS_SPINNING = (1, 16)
-_DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-    "tensor(uint8)": "uint8",
-    "tensor(int8)": "int8",
-    "tensor(bool)": "bool",
-}
 
 
 def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
@@ -89,14 +80,12 @@ def version() -> Tuple[int, ...]:
 
 
 def _ports(nodes: "List[ort.NodeArg]") -> List[Port]:
-    return [
-        Port(
-            node.name,
-            _DTYPES.get(node.type, node.type),
-            tuple(size if isinstance(size, int) else None for size in node.shape),
-        )
-        for node in nodes
-    ]
+    ports = []
+    for node in nodes:
+        kind = node.type[len("tensor(") : -1]
+        shape = tuple(size if isinstance(size, int) else None for size in node.shape)
+        ports.append(Port(node.name, "float32" if kind == "float" else kind, shape))
+    return ports
 
 
 def _first_line(error: BaseException) -> str:

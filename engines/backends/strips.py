@@ -4,8 +4,6 @@ The same graph runs each strip. Rows that a strip's zero padding makes wrong are
 computes them from the image's own rows, so that the outputs equal those of the whole image.
 """
 
-import functools
-import math
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
@@ -60,9 +58,7 @@ def strips_at(strips: Strips, outputs: Mapping[str, Port], height: int, width: i
 
 def alignment(strips: Strips) -> int:
     """The number of rows that every strip's top is a multiple of: a row of every output begins there."""
-    return functools.reduce(
-        lambda a, b: a * b // math.gcd(a, b), (rows.step for rows in strips.outputs)
-    )
+    return int(np.lcm.reduce([rows.step for rows in strips.outputs]))
 
 
 def overlap(strips: Strips) -> int:

@@ -93,7 +93,6 @@ def _check_members(members: List[zipfile.ZipInfo], limit_bytes: int) -> None:
 
 
 def _array(data: bytes, name: str) -> np.ndarray:
-    """The array of an .npy file, formats 1.0 and 2.0."""
     size_bytes = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4}.get(data[:8])
     if size_bytes is None:
         raise _UnsoundError("%s is not an .npy file" % name)

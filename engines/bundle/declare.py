@@ -3,7 +3,7 @@
 The class gives the JSON schema, checks a document, reads it as a typed value, and writes it again.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 from splitwatt.device_configs.errors import BundleError, ConfigError
 from splitwatt.device_configs.input.schema import check
@@ -34,35 +34,27 @@ FILE = {
 
 
 def key(meaning: str, **rules: Any) -> Any:
-    """A key of a record.
+    """A key of a record, with its description in the schema and the documentation.
 
     Args:
-        meaning: its description in the schema and the documentation.
         rules: keywords of JSON schema that add to those of the key's type. A key with a `default` may
             be missing, and is not written if it has that value.
     """
     return _Key(meaning, rules)
 
 
-def record(cls: Type[_T]) -> Type[_T]:
-    """Make a NamedTuple a record; each of its fields must have a `key`."""
+def record(cls: Type[_T], obsolete: Tuple[str, ...] = ()) -> Type[_T]:
+    """Make a NamedTuple a record; each of its fields must have a `key`.
+
+    Its documents may have `obsolete` keys, which older versions wrote and nothing reads now.
+    """
     made: Any = cls
+    made.obsolete = obsolete
     keys = dict(made._field_defaults)
     made.declared = {name: keys[name] for name in made._fields}
     defaults = [k.rules["default"] for k in made.declared.values() if "default" in k.rules]
     made.__new__.__defaults__ = tuple(defaults) or None
     return cls
-
-
-def obsolete(*names: str) -> Callable[[Type[_T]], Type[_T]]:
-    """Allow keys in a record's documents that older versions wrote and nothing reads now."""
-
-    def mark(cls: Type[_T]) -> Type[_T]:
-        made: Any = cls
-        made.obsolete = names
-        return cls
-
-    return mark
 
 
 def schema_of(cls: Any, constants: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
@@ -75,7 +67,7 @@ def schema_of(cls: Any, constants: Optional[Dict[str, Any]] = None) -> Dict[str,
         schema = _schema(cls.__annotations__[name], about.rules)
         properties[name] = dict(schema, description=about.meaning)
     required = [name for name in properties if "default" not in properties[name]]
-    for name in getattr(cls, "obsolete", ()):
+    for name in cls.obsolete:
         properties[name] = {"description": "not read; older versions wrote it"}
     return {
         "type": "object",
@@ -88,15 +80,11 @@ def schema_of(cls: Any, constants: Optional[Dict[str, Any]] = None) -> Dict[str,
 def read_record(
     cls: Type[_T], value: Any, file: str, constants: Optional[Dict[str, Any]] = None
 ) -> _T:
-    """The record in parsed JSON.
+    """The record in parsed JSON, as `strict_json` reads it; BundleError where it breaks a rule.
 
     Args:
-        value: the document, read by `splitwatt.device_configs.input.strict_json`.
         file: its name in errors.
         constants: see `schema_of`.
-
-    Raises:
-        BundleError: a key is unknown or missing, or a value breaks a rule.
     """
     try:
         checked = check(value, schema_of(cls, constants), file)

@@ -12,7 +12,6 @@ from splitwatt.engines.bundle.declare import (
     NAME,
     SHA256,
     key,
-    obsolete,
     plain,
     read_record,
     record,
@@ -30,19 +29,8 @@ DTYPES = ("float32", "float16", "int32", "int64", "uint8", "int8", "bool")
 FILTERS = ("pillow-bilinear", "pillow-bicubic", "bilinear")
 WHOLE, CUT, NONE, NOT_ASKED = "whole", "cut", "none", "not asked"
 # Kinds of codecs, and how many files of tables each has.
-CODECS = {
-    "rangecoder": 1,
-    "hyperprior": 2,
-    "autoregressive": 2,
-    "quantized": 0,
-    "feature_jpeg": 0,
-    "feature_webp": 0,
-    "png": 0,
-    "jpeg": 0,
-    "webp": 0,
-    "bpg": 0,
-    "heic": 0,
-}
+_NO_TABLES = ("quantized", "feature_jpeg", "feature_webp", "png", "jpeg", "webp", "bpg", "heic")
+CODECS = {"rangecoder": 1, "hyperprior": 2, "autoregressive": 2, **dict.fromkeys(_NO_TABLES, 0)}
 
 _GRAPH_FILE = {
     "pattern": FILE["pattern"][:-1] + "(?<=[.]onnx)$",
@@ -50,6 +38,10 @@ _GRAPH_FILE = {
 }
 _SIZE = {"minItems": 2, "maxItems": 2, "items": {"minimum": 1}, "title": "[height, width]"}
 _SHAPE = {"maxItems": 8}
+
+
+def _channels(least: float) -> Dict[str, Any]:
+    return {"minItems": 3, "maxItems": 3, "items": {"minimum": least, "maximum": 1e6}}
 
 
 @record
@@ -66,38 +58,26 @@ class Weights(NamedTuple):
 class Resize(NamedTuple):
     """To which size an image is resized."""
 
-    rule: str = key(
-        "`exact`: to `size`; `shorter`: the shorter side to `size`", enum=["shorter", "exact"]
-    )
+    rule: str = key("`exact`: to `size`; `shorter`: the shorter side", enum=["shorter", "exact"])
     size: Union[int, Tuple[int, ...]] = key(
         "pixels of the shorter side, or [height, width] where the rule is `exact`",
         minimum=1, **dict(_SIZE, title="a whole number of at least 1, or [height, width]")
     )  # fmt: skip
     max_size: Optional[int] = key("limit of the longer side; null: none", minimum=1)
-    filter: str = key(
-        "`pillow-*`: Pillow's antialiased filters; `bilinear`: PyTorch's interpolation",
-        enum=list(FILTERS),
-    )
+    filter: str = key("`pillow-*`: antialiased; `bilinear`: PyTorch's", enum=list(FILTERS))
 
 
-@obsolete("normalize")
-@record
 class Preprocess(NamedTuple):
     """From an RGB image to a graph's input: see `splitwatt.engines.pipeline.preprocess`."""
 
     resize: Resize = key("the size")
     crop: Optional[Tuple[int, ...]] = key("[height, width] cut from the centre; null: all", **_SIZE)
-    pad_multiple: Optional[int] = key(
-        "zeros are added up to multiples of it; null: none", minimum=1
-    )
-    mean: Tuple[float, ...] = key(
-        "of each channel, subtracted", minItems=3, maxItems=3,
-        items={"minimum": -1e6, "maximum": 1e6}
-    )  # fmt: skip
-    std: Tuple[float, ...] = key(
-        "of each channel, divided by", minItems=3, maxItems=3,
-        items={"minimum": 1e-6, "maximum": 1e6}
-    )  # fmt: skip
+    pad_multiple: Optional[int] = key("zeros are added up to multiples; null: none", minimum=1)
+    mean: Tuple[float, ...] = key("of each channel, subtracted", **_channels(-1e6))
+    std: Tuple[float, ...] = key("of each channel, divided by", **_channels(1e-6))
+
+
+record(Preprocess, obsolete=("normalize",))
 
 
 @record
@@ -132,9 +112,7 @@ class StripRows(NamedTuple):
     """The image's rows that row i of an output needs: `step` * i - `above` to `step` * i + `below`."""
 
     output: str = key("the graph's output")
-    step: int = key(
-        "rows of the image from one row of the output to the next", minimum=1, maximum=1024
-    )
+    step: int = key("rows of the image per row of the output", minimum=1, maximum=1024)
     above: int = key("rows above `step` * i", maximum=1 << 16)
     below: int = key("rows below `step` * i", maximum=1 << 16)
 
@@ -145,13 +123,10 @@ class Strips(NamedTuple):
 
     outputs: List[StripRows] = key("of every output", minItems=1, maxItems=16)
     bytes_per_pixel: int = key(
-        "the most bytes of intermediate tensors in use at once, per pixel of the image",
-        minimum=1,
-        maximum=1 << 20,
+        "intermediate tensors in use at once, per pixel of the image", minimum=1, maximum=1 << 20
     )
     memory_mb: int = key(
-        "MiB that the input, the outputs and these tensors may take: the target's `encoder_memory_mb`;"
-        " an image that needs more is run on strips",
+        "MiB for all tensors, the target's `encoder_memory_mb`; larger images run on strips",
         minimum=1,
     )
 
@@ -166,12 +141,8 @@ class Part(NamedTuple):
     )
     placement: str = key("where it runs; `both`: a codec's own part", enum=list(PLACEMENTS))
     target: str = key("the machine it was exported for", **NAME)
-    runtime: str = key(
-        "`tensorrt` where TensorRT can run it (onnxruntime always can)", enum=list(RUNTIMES)
-    )
-    precision: str = key(
-        "what the graph computes in; inputs and outputs are float32", enum=list(PRECISIONS)
-    )
+    runtime: str = key("what can run it; onnxruntime always can", enum=list(RUNTIMES))
+    precision: str = key("of its computations; ports are float32", enum=list(PRECISIONS))
     file: str = key("the ONNX file, without external data", **_GRAPH_FILE)
     sha256: str = key("of the file", **SHA256)
     bytes: int = key("of the file", minimum=1)
@@ -188,16 +159,12 @@ class Part(NamedTuple):
         "difference from the PyTorch module; null: made of a graph that splitwatt did not export"
     )
     with_coder: Optional[GraphFile] = key(
-        "the same graph with the range coder after its latent (`export --coder in-graph`), which"
-        " TensorRT alone runs"
+        "the graph with the range coder after its latent (`--coder in-graph`), for TensorRT alone"
     )
-    strips: Optional[Strips] = key(
-        "null: the graph does not run on strips of its image", default=None
-    )
+    strips: Optional[Strips] = key("null: it does not run on strips of its image", default=None)
     largest: Optional[Dict[str, Tuple[Optional[int], ...]]] = key(
-        "input -> its largest shape, of inputs whose length depends on what an image shows; null: none",
-        items=_SHAPE, default=None
-    )  # fmt: skip
+        "input -> its largest shape, where an image's content decides", items=_SHAPE, default=None
+    )
 
 
 @record
@@ -227,8 +194,7 @@ class PartCut(NamedTuple):
     nodes_before: int = key("nodes that TensorRT runs", minimum=1)
     nodes_after: int = key("nodes that onnxruntime runs", minimum=1)
     macs_before: Optional[int] = key(
-        "multiply-accumulates that TensorRT runs, with as many boxes as there can be; null: they"
-        " depend on the image"
+        "multiply-accumulates that TensorRT runs, with the most boxes; null: the image decides"
     )
     macs_total: Optional[int] = key("multiply-accumulates of both; null: they depend on the image")
     crossing: List[CrossingTensor] = key("the tensors that cross from one piece to another")
@@ -249,8 +215,7 @@ class PartFit(NamedTuple):
     part: str = key("the part, as it was before a cut")
     tables: List[str] = key("titles of the operator tables that it was checked against")
     on_tensorrt: str = key(
-        "`none`: nothing worth running fits; `not asked`: the target has no TensorRT",
-        enum=[WHOLE, CUT, NONE, NOT_ASKED],
+        "`not asked`: the target has no TensorRT", enum=[WHOLE, CUT, NONE, NOT_ASKED]
     )
     folded: int = key("nodes that became constants")
     rewritten: List[RewrittenNode] = key("nodes that were replaced")
@@ -280,18 +245,15 @@ class LatentMove(NamedTuple):
 class Rounding(NamedTuple):
     """What a precision of the board's parts changes, measured with onnxruntime at the export."""
 
-    precision: str = key(
-        "tf32 rounds the factors of products to 10 bits, as GPUs since Ampere may",
-        enum=list(ROUNDINGS),
-    )
+    precision: str = key("tf32 rounds factors to 10 bits, as GPUs may", enum=list(ROUNDINGS))
     deployed: bool = key("true: the bundle's own graphs are in it; false: a trial")
     calibration: Optional[str] = key("the images that int8's ranges are from; null elsewhere")
     photographs: int = key("how many it was measured on", minimum=1)
     parts: List[PartError] = key("of each board part")
     latent: Optional[LatentMove] = key("null for local models")
     agreement: Dict[str, float] = key(
-        "task -> percent of the answers that are fp32's: the best class; boxes with one of the same"
-        " class that overlaps by half; pixels of the same class; empty for a trial"
+        "task -> percent of the answers that are fp32's: best class; boxes of the same class that"
+        " overlap by half; pixels; empty for a trial"
     )
 
 
@@ -310,9 +272,7 @@ class TablesFile(NamedTuple):
     file: str = key("the .npz file", **FILE)
     sha256: str = key("of the file", **SHA256)
     id: str = key("every bitstream under these tables repeats it")
-    unpacked_bytes: Optional[int] = key(
-        "largest size of its arrays; missing in bundles of older versions", default=None
-    )
+    unpacked_bytes: Optional[int] = key("largest size of its arrays, if stated", default=None)
 
 
 @record
@@ -320,10 +280,7 @@ class CodecSpec(NamedTuple):
     """What turns a latent, or an image, into bytes and back (docs/bitstream.md)."""
 
     kind: str = key("the codec", enum=list(CODECS))
-    tables: List[TablesFile] = key(
-        "one for a factorized prior; for a hyperprior those of the side latent, then those of the"
-        " latent; none for an image's codec"
-    )
+    tables: List[TablesFile] = key("a hyperprior's: the side latent's, then the latent's")
     quality: Optional[int] = key("of an image's codec, in that codec's own scale; null elsewhere")
 
     @property
@@ -338,17 +295,12 @@ class Head(NamedTuple):
 
     part: str = key("the part that makes them")
     labels: Union[str, List[str], None] = key(
-        "the classes' names by class id: a packaged label set (`imagenet1k`, `coco91`, `voc21`), a list"
-        " of names, or null: unknown, classes are numbers",
+        "classes' names by class id: a label set (`imagenet1k`, `coco91`, `voc21`), names, or null",
         minItems=1, maxItems=65536,
         title="the name of a label set, a list of class names, or null"
     )  # fmt: skip
-    top_k: Optional[int] = key(
-        "classes in the answer; classification only", minimum=1, default=None
-    )
-    score_threshold: Optional[float] = key(
-        "boxes below it are left out; detection only", default=None
-    )
+    top_k: Optional[int] = key("classes in the answer; classification's", minimum=1, default=None)
+    score_threshold: Optional[float] = key("of boxes in the answer; detection's", default=None)
 
 
 @record
@@ -373,9 +325,7 @@ class Manifest(NamedTuple):
         "what it answers", items={"enum": list(TASKS)}, uniqueItems=True, minItems=1
     )
     target: str = key("the machine that board parts are for", **NAME)
-    server_target: Optional[str] = key(
-        "the machine that server parts are for; null: local model", **NAME
-    )
+    server_target: Optional[str] = key("the machine of server parts; null: local model", **NAME)
     precision: str = key("what the board's parts compute in", enum=list(PRECISIONS))
     weights: Weights = key("the parameters")
     preprocess: Preprocess = key("from an image to the graph's input")
@@ -434,49 +384,49 @@ class Manifest(NamedTuple):
     def _contradictions(self) -> List[str]:
         """Errors that involve several keys, in words."""
         names = [part.name for part in self.parts]
-        wrong = []
-        if len(set(names)) != len(names):
-            wrong.append("two entries of 'parts' have the same name")
-        for at, spec in [("preprocess", self.preprocess)] + [
-            ("published_preprocess." + task, spec)
-            for task, spec in self.published_preprocess.items()
-        ]:
-            resize = spec.resize
-            if (resize.rule == "exact") != isinstance(resize.size, tuple):
-                expected = "[height, width]" if resize.rule == "exact" else "a whole number"
-                wrong.append("'%s.resize.size' must be %s" % (at, expected))
-            if resize.rule == "exact" and resize.max_size is not None:
-                wrong.append("'%s.resize.max_size' must be null where the rule is 'exact'" % at)
-        if set(self.postprocess) != set(self.tasks):
-            wrong.append("'postprocess' must have one entry per task")
-        for task, head in self.postprocess.items():
-            if isinstance(head.labels, str) and head.labels not in LABEL_SETS:
-                wrong.append(
-                    "'postprocess.%s.labels' names no label set: '%s'; known are %s"
-                    % (task, head.labels, ", ".join(LABEL_SETS))
-                )
-            if head.part not in names:
-                wrong.append("'postprocess.%s.part' names no part: '%s'" % (task, head.part))
-            for name, owner in (("top_k", "classification"), ("score_threshold", "detection")):
-                if (getattr(head, name) is not None) != (task == owner):
-                    must = "is missing" if task == owner else "belongs to %s" % owner
-                    wrong.append("'postprocess.%s.%s' %s" % (task, name, must))
-        for index, fit in enumerate(self.compat):
-            if fit.part not in names:
-                wrong.append("'compat[%d].part' names no part: '%s'" % (index, fit.part))
-            if (fit.on_tensorrt == CUT) != (fit.cut is not None):
-                must = "an object" if fit.on_tensorrt == CUT else "null"
-                wrong.append(
-                    "'compat[%d].cut' must be %s where 'on_tensorrt' is '%s'"
-                    % (index, must, fit.on_tensorrt)
-                )
         stated = [entry.precision for entry in self.rounding if entry.deployed] or ["fp32"]
-        if [self.precision] != stated:
-            wrong.append("'rounding' must state the error of the bundle's own precision once")
-        if self.codec is not None and len(self.codec.tables) != CODECS[self.codec.kind]:
-            wrong.append("'codec.tables' must have %d entries" % CODECS[self.codec.kind])
-        if self.split != bool(self.placed("server")):
-            wrong.append("parts on the server and a codec come together")
-        if not self.split and not self.placed("board"):
-            wrong.append("'parts' has no part on the board")
-        return wrong
+        rules: List[Tuple[Any, str]] = [
+            (len(set(names)) == len(names), "two entries of 'parts' have the same name"),
+            (set(self.postprocess) == set(self.tasks), "'postprocess' must have one entry per task"),
+            ([self.precision] == stated,
+             "'rounding' must state the error of the bundle's own precision once"),
+            (self.split == bool(self.placed("server")),
+             "parts on the server and a codec come together"),
+            (self.split or self.placed("board"), "'parts' has no part on the board"),
+        ]  # fmt: skip
+        if self.codec is not None:
+            due = CODECS[self.codec.kind]
+            rules.append(
+                (len(self.codec.tables) == due, "'codec.tables' must have %d entries" % due)
+            )
+        specs = {"published_preprocess." + k: v for k, v in self.published_preprocess.items()}
+        for at, spec in dict(specs, preprocess=self.preprocess).items():
+            exact = spec.resize.rule == "exact"
+            form = "[height, width]" if exact else "a whole number"
+            null = "'%s.resize.max_size' must be null where the rule is 'exact'" % at
+            rules += [
+                (exact == isinstance(spec.resize.size, tuple),
+                 "'%s.resize.size' must be %s" % (at, form)),
+                (not exact or spec.resize.max_size is None, null),
+            ]  # fmt: skip
+        for task, head in self.postprocess.items():
+            at = "'postprocess.%s." % task
+            rules += [
+                (not isinstance(head.labels, str) or head.labels in LABEL_SETS,
+                 at + "labels' names no label set: '%s'; known are %s"
+                 % (head.labels, ", ".join(LABEL_SETS))),
+                (head.part in names, at + "part' names no part: '%s'" % head.part),
+            ]  # fmt: skip
+            for name, owner in (("top_k", "classification"), ("score_threshold", "detection")):
+                must = "is missing" if task == owner else "belongs to %s" % owner
+                holds = (getattr(head, name) is not None) == (task == owner)
+                rules.append((holds, at + "%s' %s" % (name, must)))
+        for index, fit in enumerate(self.compat):
+            must = "an object" if fit.on_tensorrt == CUT else "null"
+            rules += [
+                (fit.part in names, "'compat[%d].part' names no part: '%s'" % (index, fit.part)),
+                ((fit.on_tensorrt == CUT) == (fit.cut is not None),
+                 "'compat[%d].cut' must be %s where 'on_tensorrt' is '%s'"
+                 % (index, must, fit.on_tensorrt)),
+            ]  # fmt: skip
+        return [text for holds, text in rules if not holds]

@@ -67,14 +67,10 @@ class Codec:
         return 1.0
 
     def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
-        """The bits of a payload by position: one map per stream, or no map if they are unknown.
-
-        Args:
-            payload, input_size: as for `decode`.
+        """The bits of a payload by position, all channels together; no map if they are unknown.
 
         Returns:
-            float32 (h, w) each: the bits of all channels at a position of the latent. The positions
-            cover the input evenly.
+            A map per stream, float32 (h, w). The positions cover the input evenly.
         """
         return []
 

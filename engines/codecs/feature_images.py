@@ -4,13 +4,12 @@ codec-based feature compression; Alvar and Bajic, Choi and Bajic before it).
 Each image's values become (x - min) / max on 0 to 255, as sc2bench's `PILTensorModule` has it. Two
 channels that are left over become two grey images, one alone becomes one.
 
-The payload: 0xF1; channels, height and width as varints; then each image: min and max, float32, the
-length as a varint, the file; and the CRC-32 of all of it, little endian.
+docs/bitstream.md has the payload.
 """
 
 import io
 import struct
-from typing import Iterator, List, Tuple
+from typing import List, Tuple
 
 import numpy as np
 from PIL import Image
@@ -110,13 +109,10 @@ class FeatureImageCodec(Codec):
         return stream.getvalue()
 
 
-def groups(channels: int) -> Iterator[Tuple[int, int]]:
+def groups(channels: int) -> List[Tuple[int, int]]:
     """(first channel, channels) of each image."""
     whole = channels // 3 * 3
-    for first in range(0, whole, 3):
-        yield first, 3
-    for first in range(whole, channels):
-        yield first, 1
+    return [(at, 3) for at in range(0, whole, 3)] + [(at, 1) for at in range(whole, channels)]
 
 
 def _opened(data: bytes, count: int, size: Tuple[int, int], low: float, high: float) -> np.ndarray:

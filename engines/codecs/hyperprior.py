@@ -4,9 +4,7 @@ Both ends compute the tables' indexes from the decoded side latent with the same
 part `parameters`. If their floating point differed enough to change an index, the server would decode
 a wrong latent. So the payload holds the CRC-32 of the board's indexes, and the server compares it.
 
-The payload: 0xC1; the CRC-32 of the indexes (as int32, little endian, in raster order), little
-endian; the length of the side latent's bitstream as a varint; the low 16 bits of the CRC-32 of all
-these bytes, little endian; the side latent's bitstream; the latent's (docs/bitstream.md).
+docs/bitstream.md has the payload.
 """
 
 from typing import List, Tuple

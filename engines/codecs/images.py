@@ -125,7 +125,6 @@ class PillowCodec(ImageCodec):
 
     def read(self, payload: bytes, limit: Size) -> Image.Image:
         """See `ImageCodec.read`."""
-        self.inspect(payload)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -139,9 +138,6 @@ class PillowCodec(ImageCodec):
         except Exception as error:  # a decoder may raise anything on damaged bytes
             known = "cannot identify" in str(error)
             raise self._unsound("it is of another format, or damaged" if known else error)
-
-    def inspect(self, payload: bytes) -> None:
-        """Raise BitstreamError for a file that Pillow would accept and this codec does not."""
 
     def _check(self, image: Image.Image, limit: Size) -> None:
         if image.format != self.format or getattr(image, "n_frames", 1) != 1:
@@ -187,10 +183,11 @@ class HeicCodec(PillowCodec):
             )
         pillow_heif.register_heif_opener()
 
-    def inspect(self, payload: bytes) -> None:
-        """See `PillowCodec.inspect`: a HEIF file may also hold AV1, JPEG or raw pixels."""
+    def read(self, payload: bytes, limit: Size) -> Image.Image:
+        """See `ImageCodec.read`: a HEIF file may also hold AV1, JPEG or raw pixels."""
         if payload[4:8] != b"ftyp" or payload[8:12] not in (b"heic", b"heix"):
             raise self._unsound("it is of another format, or damaged")
+        return super().read(payload, limit)
 
 
 def pixels(image: np.ndarray) -> np.ndarray:

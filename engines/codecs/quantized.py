@@ -1,9 +1,7 @@
 """A latent with eight bits per value and its own scale (Jacob et al., CVPR 2018).
 
-The payload: 0xD1; height and width as varints; the scale, float32, and the zero point, uint8; the
-CRC-32 of these bytes and of those that follow, little endian; one byte per value in raster order.
-The number of channels follows from the length. The values are those of torchdistill's
-`quantize_tensor`.
+docs/bitstream.md has the payload; the number of channels follows from its length. The values are
+those of torchdistill's `quantize_tensor`.
 """
 
 import struct

@@ -1,17 +1,14 @@
 """Class names: one text file a label set, one name a line, the line number being the class id."""
 
 import os
-from typing import Any, Dict, List, Sequence, Union
+from typing import Any, Sequence, Union
 
 from splitwatt.device_configs.errors import BundleError
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
-_loaded: Dict[str, List[str]] = {}
 
 
 class _Numbers:
-    """Names for classes without labels."""
-
     def __getitem__(self, label: int) -> str:
         return str(label)
 
@@ -32,10 +29,8 @@ def labels(name: Union[str, Sequence[str], None]) -> Any:
         return _Numbers()
     if not isinstance(name, str):
         return name
-    if name not in _loaded:
-        # A bundle names it, which may be a stranger's: only what is in the folder is opened.
-        if name + ".txt" not in os.listdir(_FOLDER):
-            raise BundleError("there is no label set '%s' in %s" % (name, _FOLDER))
-        with open(os.path.join(_FOLDER, name + ".txt"), encoding="utf-8") as stream:
-            _loaded[name] = stream.read().splitlines()
-    return _loaded[name]
+    # A bundle names it, which may be a stranger's: only what is in the folder is opened.
+    if name + ".txt" not in os.listdir(_FOLDER):
+        raise BundleError("there is no label set '%s' in %s" % (name, _FOLDER))
+    with open(os.path.join(_FOLDER, name + ".txt"), encoding="utf-8") as stream:
+        return stream.read().splitlines()

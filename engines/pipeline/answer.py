@@ -1,17 +1,12 @@
 """An answer as bytes and back: small, and safe to read from an untrusted server.
 
-The format, little-endian: `SWA1`, the number of sections (uint8), then for each section its task
-(uint8), its length in bytes (uint32) and its body:
-
-- 1, classification: n (uint16), labels (uint16 each), scores (float32 each);
-- 2, detection: n (uint16), labels (uint16 each), scores (float32 each), boxes (4 float32 each);
-- 3, segmentation: a PNG whose pixels are class ids (a palette image: PNG's filters, made for
-  smooth shades, make class ids larger).
+docs/wire.md has the format. A mask is a palette image, because PNG's filters, made for smooth shades,
+make class ids larger.
 """
 
 import io
 import struct
-from typing import Dict, List
+from typing import Dict
 
 import numpy as np
 from PIL import Image
@@ -33,11 +28,7 @@ Fields = Dict[str, np.ndarray]
 
 
 def pack(answer: Answer) -> bytes:
-    """The bytes of an answer; SplitwattError for a task or values that the format does not have.
-
-    Args:
-        answer: task -> arrays, as `splitwatt.engines.pipeline.postprocess` makes them.
-    """
+    """The bytes of an answer; SplitwattError for a task or values that the format does not have."""
     sections = []
     for task, fields in answer.items():
         if task not in _TAGS:
@@ -108,12 +99,8 @@ def _write_items(fields: Fields) -> bytes:
     boxes = fields.get("boxes", np.zeros((len(labels), 0)))
     if "boxes" in fields and boxes.shape != (len(labels), 4):
         raise SplitwattError("an answer's boxes must be (n, 4), not %s" % (boxes.shape,))
-    numbers: List[np.ndarray] = [
-        labels.astype(_LABEL),
-        scores.astype(_FLOAT),
-        boxes.astype(_FLOAT),
-    ]
-    return _COUNT.pack(len(labels)) + b"".join(array.tobytes() for array in numbers)
+    floats = scores.astype(_FLOAT).tobytes() + boxes.astype(_FLOAT).tobytes()
+    return _COUNT.pack(len(labels)) + labels.astype(_LABEL).tobytes() + floats
 
 
 def _read_items(body: bytes, boxes: bool) -> Fields:

@@ -2,19 +2,19 @@
 
 import functools
 import time
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 
 from splitwatt.device_configs.errors import BundleError
-from splitwatt.engines.backends.base import Engine
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends import load_engine
+from splitwatt.engines.backends.base import Closing, Engine
+from splitwatt.engines.backends.strips import StripEngine, runs_on_strips
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.codecs import codec_of
 from splitwatt.engines.codecs.base import Codec
 from splitwatt.engines.pipeline.postprocess import TENSORS, Answer, Sizes, answer_of
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.engines.rangecoder.graph import WORDS
 
 Tensors = Dict[str, np.ndarray]
@@ -22,6 +22,28 @@ Tensors = Dict[str, np.ndarray]
 Step = Tuple[str, Callable[[], Any]]
 # The tensors that hold an image's `Sizes`; parts may take the last two.
 SIZES = ("image_size", "valid_size", "input_size")
+
+
+class EngineStore(Closing):
+    """Engines by the SHA-256 of their part's file, backend and threads; `close` closes all."""
+
+    def __init__(self) -> None:
+        self._engines: Dict[Tuple[str, str, Optional[int]], Engine] = {}
+
+    def get(self, bundle: Bundle, part: Part, backend: str, threads: Optional[int]) -> Engine:
+        """The engine of a part, loaded when it is first asked for; errors as in `load_engine`."""
+        key = (part.sha256, backend, threads)
+        if key not in self._engines:
+            engine = load_engine(backend, bundle.part_path(part.name), threads)
+            if part.strips and runs_on_strips(engine, part.strips):
+                engine = StripEngine(engine, part.strips)
+            self._engines[key] = engine
+        return self._engines[key]
+
+    def close(self) -> None:
+        """Close every engine."""
+        while self._engines:
+            self._engines.popitem()[1].close()
 
 
 class PartsPipeline(Closing):
@@ -69,16 +91,7 @@ class PartsPipeline(Closing):
                 self._codec = codec_of(
                     bundle, lambda name: engines.get(bundle, bundle.part(name), "cpu", threads)
                 )
-            given: Tuple[str, ...] = ("image",)
-            if self.placement == "server" and self._codec is not None:
-                given = self._codec.gives
-            made = _check_flow(bundle, self._chain, given)
-            if self.placement == "board" and self._codec is not None:
-                if WORDS not in made:  # an engine with the coder in its graph returns the string
-                    _need(bundle, made, self._codec.takes, "the codec")
-            else:
-                for task in bundle.manifest.tasks:
-                    _need(bundle, made, TENSORS[task], "the task " + task)
+            self._check_flow()
         except BaseException:
             self.close()
             raise
@@ -121,6 +134,29 @@ class PartsPipeline(Closing):
         if self._own_store is not None:
             self._own_store.close()
 
+    def _check_flow(self) -> None:
+        """Raise BundleError where a part, the codec or a task needs a tensor that nothing makes."""
+        codec, server = self._codec, self.placement == "server"
+        made = {"valid_size", "input_size"}.union(codec.gives if codec and server else ["image"])
+        for part, engine in self._chain:
+            self._need(made, engine.inputs, "the part " + part.name)
+            made.update(engine.outputs)
+        if codec and not server:
+            if WORDS not in made:  # an engine with the coder in its graph returns the string
+                self._need(made, codec.takes, "the codec")
+            return
+        for task in self.bundle.manifest.tasks:
+            self._need(made, TENSORS[task], "the task " + task)
+
+    def _need(self, made: Set[str], names: Iterable[str], who: str) -> None:
+        for name in names:
+            if name not in made:
+                raise BundleError(
+                    "%s: %s needs the tensor '%s', which no part before it makes"
+                    % (self.bundle.path, who, name),
+                    "export the bundle again",
+                )
+
     def _part_steps(self, tensors: Tensors) -> List[Step]:
         """Each part's stage, which has the part's name (`detector.2` counts as `detector`)."""
         stages: Dict[str, List[Engine]] = {}
@@ -159,24 +195,3 @@ def run_steps(steps: List[Step]) -> Tuple[Any, Dict[str, float]]:
         stages[name] = now - last
         last = now
     return made, stages
-
-
-def _check_flow(
-    bundle: Bundle, chain: List[Tuple[Part, Engine]], given: Tuple[str, ...]
-) -> Set[str]:
-    """The tensors after the last part; BundleError if a part's input is missing."""
-    made = {"valid_size", "input_size"}.union(given)
-    for part, engine in chain:
-        _need(bundle, made, tuple(engine.inputs), "the part " + part.name)
-        made.update(engine.outputs)
-    return made
-
-
-def _need(bundle: Bundle, made: Set[str], names: Tuple[str, ...], who: str) -> None:
-    for name in names:
-        if name not in made:
-            raise BundleError(
-                "%s: %s needs the tensor '%s', which no part before it makes"
-                % (bundle.path, who, name),
-                "export the bundle again",
-            )

@@ -22,9 +22,10 @@ MAX_PIXELS = 100 * 1000 * 1000
 MAX_FILE_BYTES = 6 * MAX_PIXELS + (1 << 20)
 
 # Formats that decode inside this process; EPS, for one, would start another program.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 # What their files are called.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
+             ".jp2")  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
 # EXIF orientation -> the view of an upright (H, W, 3) array whose pixels lie as the file stores them
 _STORED: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -42,6 +43,8 @@ _BAND_PIXELS = 1 << 20
 # Numbers of TIFF's tags.
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _SIGNED = 2
+# The start of a JPEG 2000 codestream, up to the byte with the first component's bits minus 1.
+_JPEG2000_BITS = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)
 _PNM_HEADER = re.compile(rb"^P[2356](?:\s|#[^\n]*\n)+(?:\d+(?:\s|#[^\n]*\n)+){2}(\d{1,5})\s")
 
 
@@ -85,7 +88,7 @@ def decode_reduced(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the limit on pixels is our own, below
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            with _opened(data) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ImageError(
                         "%s has %d x %d pixels, more than %d megapixels"
@@ -109,6 +112,17 @@ def decode_reduced(
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         reason = "not an image of a known format" if "cannot identify" in reason else reason
         raise ImageError("%s cannot be decoded: %s" % (name, reason))
+
+
+def _opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    codestream = _JPEG2000_BITS.search(data) if image.format == "JPEG2000" else None
+    if codestream and image.mode == "L" and codestream.group(1)[0] >= 8:
+        # Pillow takes a 9-bit grey in a .jp2 file for one of 8 bits, and drops the highest.
+        image = Image.open(io.BytesIO(data[codestream.start() :]), formats=_FORMATS)
+        if image.mode == "L":  # so does Pillow before 9.2, in every file
+            raise ValueError("this Pillow takes its 9 bits for 8")
+    return image
 
 
 def image_names(folder: str) -> List[str]:
@@ -170,6 +184,10 @@ def _white(image: Image.Image, data: bytes, name: str) -> Tuple[int, bool]:
     header = _PNM_HEADER.match(data) if image.format == "PPM" else None
     if header is not None and tile and tile[0][0] == "raw":
         return int(header.group(1)), False  # Pillow before 9.2 does not scale it
+    codestream = _JPEG2000_BITS.search(data) if image.format == "JPEG2000" else None
+    if grey16 and codestream:  # Pillow shifts these values to the top of 16 bits
+        unused = max(0, 15 - (codestream.group(1)[0] & 0x7F))
+        return 0xFFFF >> unused << unused, False
     if grey16:
         return (1 << bits) - 1, tags.get(_PHOTOMETRIC) == 0
     return 255, False

@@ -24,10 +24,9 @@ _BEYOND_PX, _FARTHEST_PX = 100.0, 100000.0
 def overlay(
     rgb: np.ndarray, answer: Answer, heads: Mapping[str, Head], min_score: float
 ) -> Image.Image:
-    """An RGB picture of a photograph with its answer drawn on it.
+    """A photograph, uint8 (H, W, 3), as an RGB picture with its answer drawn on it.
 
     Args:
-        rgb: the photograph, uint8 (H, W, 3).
         heads: the manifest's `postprocess`, for the classes' names.
         min_score: boxes below it are left out.
     """
@@ -83,13 +82,7 @@ def _draw_boxes(
     min_score: float,
     font: ImageFont.FreeTypeFont,
 ) -> None:
-    rows = list(
-        zip(
-            detections["boxes"].tolist(),
-            detections["labels"].tolist(),
-            detections["scores"].tolist(),
-        )
-    )
+    rows = list(zip(*(detections[name].tolist() for name in ("boxes", "labels", "scores"))))
     for box, label, score in reversed(rows):  # the best is drawn last, on top
         if score >= min_score and box[0] <= box[2] and box[1] <= box[3]:
             box = [min(max(value, -_BEYOND_PX), _FARTHEST_PX) for value in box]

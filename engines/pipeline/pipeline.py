@@ -9,8 +9,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError
-from splitwatt.engines.backends.base import fits
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing, fits
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.engines.codecs.base import Codec
@@ -34,8 +33,6 @@ class Request(NamedTuple):
 
 
 class _ImagePipeline(PartsPipeline):
-    """The board's end, which takes an image."""
-
     placement = "board"
 
     def steps(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> List[Step]:
@@ -52,10 +49,9 @@ class _ImagePipeline(PartsPipeline):
             tensors.update(_inputs(Sizes(made.image_size, made.valid_size, made.input_size)))
             tensors["image"] = made.tensor
 
-        return [("preprocess", prepare), *self._rest(tensors)]
-
-    def _rest(self, tensors: Tensors) -> List[Step]:
-        raise NotImplementedError
+        encode: Step = ("encode", lambda: self.codec.encode(tensors))
+        rest = [*self._part_steps(tensors), encode] if self.split else self._to_answer(tensors)
+        return [("preprocess", prepare), *rest]
 
 
 class LocalPipeline(_ImagePipeline):
@@ -64,17 +60,10 @@ class LocalPipeline(_ImagePipeline):
     def run(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> Tuple[Answer, Stages]:
         """The answer for a uint8 (H, W, 3) image, and the stages preprocess, model, postprocess.
 
-        Args:
-            rgb: the image.
-            size: (height, width) of the image in its file, where `rgb` is smaller.
-
-        Raises:
-            ImageError, EngineError: see `splitwatt.engines.pipeline.preprocess`, `splitwatt.engines.backends.base`.
+        `size` is the (height, width) of the image in its file, where `rgb` is smaller. Raises what
+        `preprocess` and `Engine.run` raise.
         """
         return run_steps(self._steps(rgb, size, {}))
-
-    def _rest(self, tensors: Tensors) -> List[Step]:
-        return self._to_answer(tensors)
 
 
 class BoardPipeline(_ImagePipeline):
@@ -85,20 +74,12 @@ class BoardPipeline(_ImagePipeline):
     def run(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> Request:
         """The request for a uint8 (H, W, 3) image; its stages: preprocess, encoder, encode.
 
-        Args:
-            rgb, size: as for a local model.
-
-        Raises:
-            ImageError, EngineError, BitstreamError: see `splitwatt.engines.pipeline.preprocess`,
-                `splitwatt.engines.backends.base`, `splitwatt.engines.codecs.base`.
+        As a local model's; and BitstreamError where the codec cannot code what the encoder made.
         """
         tensors: Tensors = {}
         payload, stages = run_steps(self._steps(rgb, size, tensors))
         sizes = np.concatenate([tensors[name] for name in SIZES]).astype(np.int32)
         return Request(payload, sizes, stages)
-
-    def _rest(self, tensors: Tensors) -> List[Step]:
-        return [*self._part_steps(tensors), ("encode", lambda: self.codec.encode(tensors))]
 
 
 class ServerPipeline(PartsPipeline):

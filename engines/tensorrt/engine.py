@@ -13,32 +13,16 @@ import numpy as np
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.backends.base import Built, Engine
-from splitwatt.engines.tensorrt import plugin
+from splitwatt.engines.tensorrt import plugin, records, versions
 from splitwatt.engines.tensorrt.log import explain, make_logger
 from splitwatt.engines.tensorrt.memory import Device
-from splitwatt.engines.tensorrt.records import (
-    Record,
-    choose,
-    engine_path,
-    folder_of,
-    read_records,
-)
 from splitwatt.engines.tensorrt.runners import BindingsRunner, TensorsRunner
-from splitwatt.engines.tensorrt.versions import (
-    BINDINGS,
-    TENSORRT,
-    Machine,
-    generation,
-    runtime_of,
-    short_version,
-)
 
 
 def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
     """The engine that was built from a part, or onnxruntime's where its record says so.
 
-    Raises:
-        EngineError: not built, built for another machine, damaged, or TensorRT is not installed.
+    EngineError: not built, built for another machine, damaged, or TensorRT is not installed.
     """
     return open_built(*import_tensorrt(), onnx_path, threads)
 
@@ -48,10 +32,11 @@ def open_built(trt: Any, driver: Any, onnx_path: str, threads: Optional[int]) ->
     device = Device(driver)
     try:
         here = machine(trt, device)
-        folder = folder_of(onnx_path)
-        record = choose(read_records(folder), onnx_path, sha256_file(onnx_path), here)
+        folder = records.folder_of(onnx_path)
+        every = records.read_records(folder)
+        record = records.choose(every, onnx_path, sha256_file(onnx_path), here)
         if record.runs_on == "tensorrt":
-            return TensorRTEngine(trt, device, engine_path(folder, record), record)
+            return TensorRTEngine(trt, device, records.engine_path(folder, record), record)
     except BaseException:
         device.close()
         raise
@@ -66,16 +51,16 @@ def open_built(trt: Any, driver: Any, onnx_path: str, threads: Optional[int]) ->
 def import_tensorrt() -> Tuple[Any, Any]:
     """The modules `tensorrt` (8.2 or later) and `pycuda.driver`; EngineError without them."""
     remedy = "it comes with JetPack (a venv needs --system-site-packages); elsewhere: pip install tensorrt"
-    trt = import_package("tensorrt", TENSORRT, remedy)
+    trt = import_package("tensorrt", versions.TENSORRT, remedy)
     driver = import_driver()
-    generation(trt.__version__)
+    versions.generation(trt.__version__)
     return trt, driver
 
 
 def import_driver() -> Any:
     """The module `pycuda.driver`; EngineError if it is not installed."""
     remedy = "pip install pycuda (pycuda==2020.1 on Python 3.6), with CUDA's bin folder on PATH"
-    return import_package("pycuda.driver", TENSORRT, remedy)
+    return import_package("pycuda.driver", versions.TENSORRT, remedy)
 
 
 def import_package(name: str, backend: str, remedy: str) -> Any:
@@ -90,21 +75,20 @@ def import_package(name: str, backend: str, remedy: str) -> Any:
         )
 
 
-def machine(trt: Any, device: Device) -> Machine:
+def machine(trt: Any, device: Device) -> versions.Machine:
     """The TensorRT version and the GPU of this machine: an engine only runs on the same."""
-    return Machine(short_version(trt.__version__), device.sm, device.name, runtime_of(trt))
+    return versions.Machine(
+        versions.short_version(trt.__version__), device.sm, device.name, versions.runtime_of(trt)
+    )
 
 
 class TensorRTEngine(Engine):
     """One engine with one stream and buffers for its largest input; it runs once at a time.
 
-    Attributes:
-        device_s: the last run's time on the GPU without copies, s, from CUDA's events; None before
-            the first run.
-        record: the record of its build.
+    `device_s` is the time on the GPU without copies, from CUDA's events; `record` is of its build.
     """
 
-    def __init__(self, trt: Any, device: Device, path: str, record: Record) -> None:
+    def __init__(self, trt: Any, device: Device, path: str, record: records.Record) -> None:
         super().__init__(os.path.basename(path), record.inputs, record.outputs)
         self.device_s: Optional[float] = None
         self.record = record
@@ -121,7 +105,9 @@ class TensorRTEngine(Engine):
                 self._engine = self._runtime.deserialize_cuda_engine(stream.read())
             if self._engine is None:
                 raise self._failure("TensorRT cannot load %s" % path)
-            by_index = generation(trt.__version__, runtime_of(trt)) == BINDINGS
+            by_index = (
+                versions.generation(trt.__version__, versions.runtime_of(trt)) == versions.BINDINGS
+            )
             runner = BindingsRunner if by_index else TensorsRunner
             self._runner: Any = runner(trt, self._engine, device)
 

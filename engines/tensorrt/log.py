@@ -7,40 +7,23 @@ _NO_RUNNER = ("has no runners", "could not find any implementation")
 _NO_KERNEL = "TensorRT has no kernel for an operator"
 # A part of TensorRT's message, lower case -> (what is wrong, what to do).
 _KNOWN = (
-    (
-        ("out of memory", "outofmemory", "insufficient memory", "cuda failure: 2",
-         "memory allocation"),
-        "there is not enough memory",
-        "close other programs, add swap (see docs/board-guide.md), or lower --workspace-mb",
-    ),
-    (
-        ("different version of tensorrt", "version tag does not match", "serialization assertion",
-         "magictag", "magic tag"),
-        "the engine is of another TensorRT",
-        "run splitwatt build again on this machine",
-    ),
-    (
-        ("different devices", "compute capability", "generated on a different",
-         "incompatible device"),
-        "the engine is of another GPU",
-        "run splitwatt build on this machine",
-    ),
-    (
-        ("plugin not found", "no importer registered", "getplugincreator could not find",
-         "failed to find plugin", "unsupported operator"),
-        "TensorRT knows an operator neither itself nor from a plugin",
-        "build the plugin library (splitwatt build does), or export for this machine's TensorRT",
-    ),
-    (
-        _NO_RUNNER,
-        _NO_KERNEL,
-        "export for this machine, or run the part in onnxruntime: splitwatt build --fall-back",
-    ),
-    (
-        ("no space left",),
-        "the disk is full",
-        "free some space and run the same command again",
-    ),
+    (("out of memory", "outofmemory", "insufficient memory", "cuda failure: 2",
+      "memory allocation"),
+     "there is not enough memory",
+     "close other programs, add swap (see docs/board-guide.md), or lower --workspace-mb"),
+    (("different version of tensorrt", "version tag does not match", "serialization assertion",
+      "magictag", "magic tag"),
+     "the engine is of another TensorRT", "run splitwatt build again on this machine"),
+    (("different devices", "compute capability", "generated on a different",
+      "incompatible device"),
+     "the engine is of another GPU", "run splitwatt build on this machine"),
+    (("plugin not found", "no importer registered", "getplugincreator could not find",
+      "failed to find plugin", "unsupported operator"),
+     "TensorRT knows an operator neither itself nor from a plugin",
+     "build the plugin library (splitwatt build does), or export for this machine's TensorRT"),
+    (_NO_RUNNER, _NO_KERNEL,
+     "export for this machine, or run the part in onnxruntime: splitwatt build --fall-back"),
+    (("no space left",), "the disk is full", "free some space and run the same command again"),
 )  # fmt: skip
 
 
@@ -48,8 +31,6 @@ def make_logger(trt: Any) -> Any:
     """A TensorRT logger; its attribute `errors` holds the last errors, oldest first."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
-        """Keeps errors."""
-
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: List[str] = []

@@ -12,13 +12,10 @@ from splitwatt.device_configs.errors import EngineError
 
 
 class Device:
-    """The first GPU and one stream on it; as a context manager, it becomes this thread's current GPU.
+    """The first GPU and one stream on it; as a context manager, this thread's current GPU.
 
-    TensorRT, plugins and all other code of this process share the primary context. EngineError where
-    there is no GPU, or CUDA does not work.
-
-    Args:
-        driver: `pycuda.driver`, or its substitute in tests.
+    TensorRT, plugins and all other code of this process share the primary context. `driver` is
+    `pycuda.driver`; EngineError where there is no GPU, or CUDA does not work.
     """
 
     def __init__(self, driver: Any) -> None:

@@ -34,10 +34,7 @@ def operators_in(onnx_bytes: bytes) -> Tuple[str, ...]:
 
 
 def load_plugin(trt: Any, logger: Any, path: Optional[str] = None) -> str:
-    """Load the library and check that its operators are registered.
-
-    Args:
-        path: the library; by default where `splitwatt build` puts it.
+    """Load the library, by default the one of `splitwatt build`, and check its operators.
 
     Returns:
         The version of the operators ("1"), which is kept in an engine's record.

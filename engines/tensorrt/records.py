@@ -20,12 +20,9 @@ from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, TITLES, Machine, 
 
 FORMAT = 1
 FOLDER = "engines"
-# Rules by which a part is left to onnxruntime's CPU provider.
+# Rules by which a part is left to onnxruntime's CPU provider: the export left it to onnxruntime; or
+# TensorRT's parser or builder refused it, and --fall-back was given.
 PLACED, REFUSED = "placed", "refused"
-RULES = {
-    PLACED: "the export left it to onnxruntime: it comes after a cut, or TensorRT runs none of it",
-    REFUSED: "TensorRT's parser or builder refused it, and --fall-back was given",
-}
 _LIMIT_BYTES = 1 << 20
 _Range = Tuple[Tuple[int, ...], ...]
 _TEXT = {"minLength": 0}
@@ -38,7 +35,7 @@ class Record(NamedTuple):
     part: str = key("the part's name")
     onnx_sha256: str = key("of the graph that it was built from")
     runs_on: str = key("what runs it: `tensorrt`, or `cpu` by a rule", enum=["tensorrt", "cpu"])
-    rule: Optional[str] = key("a key of `RULES`; null on `tensorrt`", enum=list(RULES))
+    rule: Optional[str] = key("null on `tensorrt`", enum=[PLACED, REFUSED])
     reason: str = key("why the rule holds", **_TEXT)
     tensorrt: str = key("the runtime's version")
     sm: str = key("the compute capability that the engine is for, as 5.3")
@@ -136,18 +133,19 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, here: Machin
     of_runtime = [r for r in same_part if r.runtime == here.runtime]
     last = max(of_runtime or same_part, key=lambda record: record.made_at)
     if not of_runtime:
-        wrong = "with %s, not with %s" % (TITLES[last.runtime], TITLES[here.runtime])
+        wrong = "was built with %s, not with %s" % (TITLES[last.runtime], TITLES[here.runtime])
         remedy = "run %s"
     elif last.sm != here.sm:
         gpu = " (%s)" % here.gpu if here.gpu else ""
-        wrong = "for SM %s, but this machine's GPU%s has SM %s" % (last.sm, gpu, here.sm)
+        wrong = "was built for SM %s, but this machine's GPU%s has SM %s"
+        wrong %= (last.sm, gpu, here.sm)
         remedy = "an engine only runs on the kind of GPU it was built for: run %s here"
     else:
-        wrong = "with %s %s, but this machine has %s" % (
+        wrong = "was built with %s %s, but this machine has %s" % (
             TITLES[here.runtime], last.tensorrt, version
         )  # fmt: skip
         remedy = "an engine only runs with the version it was built with: run %s again"
-    raise EngineError("the engine of %s was built %s" % (file, wrong), remedy % build)
+    raise EngineError("the engine of %s %s" % (file, wrong), remedy % build)
 
 
 def engine_path(folder: str, record: Record) -> str:

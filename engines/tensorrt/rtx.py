@@ -15,7 +15,7 @@ from splitwatt.device_configs.install import install_command
 from splitwatt.device_configs.targets import Target
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.tensorrt import engine
-from splitwatt.engines.tensorrt.versions import RTX, Machine, short_version
+from splitwatt.engines.tensorrt.versions import RTX, Machine, fact_of, short_version
 
 MODULE = "tensorrt_rtx"
 # The links under which the libraries are loaded; deleted when this process ends.
@@ -35,21 +35,16 @@ def import_rtx() -> Any:
 
 def machine_for(trt: Any, target: Target) -> Machine:
     """A target's GPU, which need not be here; TargetError if RTX builds nothing for it."""
-    fact = target.facts.get("sm")
-    sm = fact.value if fact is not None else None
-    if not sm or capability(trt, sm) is None:
+    sm = fact_of(target, "sm")
+    known = capabilities(trt)
+    if sm is None or sm not in known:
         raise TargetError(
             "TensorRT for RTX builds nothing for %s (%s)"
             % (target.name, "SM %s" % sm if sm else "its SM is not stated"),
             "on that machine run splitwatt build, without --backend; TensorRT for RTX builds for %s"
-            % ", ".join("SM " + known for known in capabilities(trt)),
+            % ", ".join("SM " + each for each in known),
         )
     return Machine(short_version(trt.__version__), sm, "", RTX)
-
-
-def capability(trt: Any, sm: str) -> Any:
-    """The member of `ComputeCapability` for an SM ("8.6"); None for an SM that it lacks."""
-    return getattr(trt.ComputeCapability, "SM" + sm.replace(".", ""), None)
 
 
 def capabilities(trt: Any) -> List[str]:
@@ -62,7 +57,7 @@ def capabilities(trt: Any) -> List[str]:
 def configure(trt: Any, sm: str, config: Any) -> None:
     """Have a builder's configuration build for one SM, whatever GPU is here."""
     config.num_compute_capabilities = 1
-    config.set_compute_capability(capability(trt, sm), 0)
+    config.set_compute_capability(getattr(trt.ComputeCapability, "SM" + sm.replace(".", "")), 0)
 
 
 def _link_libraries() -> None:

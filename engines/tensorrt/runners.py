@@ -11,25 +11,11 @@ import numpy as np
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.engines.tensorrt.memory import Device
 
-# TensorRT's DataType, by name -> NumPy's.
-_DTYPES = {
-    "FLOAT": np.float32,
-    "HALF": np.float16,
-    "INT8": np.int8,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-}
-
 
 class TensorsRunner:
     """An execution context and the addresses of its tensors, which have names.
 
-    Args:
-        trt: the module `tensorrt`.
-        engine: a deserialised ICudaEngine.
-        device: current in this thread.
+    `engine` is a deserialised ICudaEngine; `device` is current in this thread.
     """
 
     def __init__(self, trt: Any, engine: Any, device: Device) -> None:
@@ -163,11 +149,12 @@ class BindingsRunner(TensorsRunner):
 
 
 def numpy_dtype(dtype: Any, tensor: str) -> Any:
-    """NumPy's type for a `DataType`; EngineError for a type that no part of ours has."""
+    """NumPy's type for a `DataType`; EngineError for a type that NumPy does not have."""
     name = str(dtype).split(".")[-1]
-    if name not in _DTYPES:
+    try:
+        return np.dtype({"FLOAT": "float32", "HALF": "float16"}.get(name, name.lower()))
+    except TypeError:
         raise EngineError("the tensor '%s' has TensorRT's type %s" % (tensor, name))
-    return np.dtype(_DTYPES[name])
 
 
 def as_dtype(array: np.ndarray, dtype: Any, tensor: str) -> np.ndarray:

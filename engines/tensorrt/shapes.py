@@ -19,7 +19,6 @@ Shape = Tuple[int, ...]
 Range = Tuple[Shape, Shape, Shape]
 # Longer side over shorter side. A film has 2.39, a photograph 1.5, a panorama more.
 ASPECT = 2.4
-MAX_ASPECT = 100
 # int64 (2,) inputs: height and width of the image's valid region, and of the whole input.
 _SIZES = ("valid_size", "input_size")
 
@@ -28,13 +27,8 @@ def image_range(preprocess: Preprocess, aspect: float = ASPECT) -> Tuple[Shape, 
     """The smallest and the largest (height, width) that preprocessing gives.
 
     Args:
-        aspect: the most elongated image, longer side over shorter, from 1 to 100; else EngineError.
+        aspect: the most elongated image, longer side over shorter, from 1 on.
     """
-    if not 1 <= aspect <= MAX_ASPECT:
-        raise EngineError(
-            "the aspect ratio (longer side over shorter) must be from 1 to %d, not %g"
-            % (MAX_ASPECT, aspect)
-        )
     resize = preprocess.resize
     if preprocess.crop is not None:
         smallest = largest = tuple(preprocess.crop)
@@ -93,16 +87,12 @@ def _of_strips(part: Part, smallest: Shape, usual: Shape, largest: Shape) -> Lis
 
 def _up_to(ranged: Range, port: Port, most: Tuple[Optional[int], ...]) -> Range:
     """A range in which each length that depends on the image's content is 1 to `most`, usually `most`."""
-    free = [side is None and limit is not None for side, limit in zip(port.shape, most)]
-
-    def bounded(shape: Shape, bounds: Tuple[Optional[int], ...]) -> Shape:
-        return tuple(
-            side if bound is None or not is_free else bound
-            for is_free, side, bound in zip(free, shape, bounds)
-        )
-
-    low, usual, high = ranged
-    return bounded(low, (1,) * len(most)), bounded(usual, most), bounded(high, most)
+    sides = [
+        sides if fixed is not None or limit is None else (1, limit, limit)
+        for sides, fixed, limit in zip(zip(*ranged), port.shape, most)
+    ]
+    smallest, usual, largest = zip(*sides)
+    return smallest, usual, largest
 
 
 def _usual(bundle: Bundle, smallest: Shape, largest: Shape) -> Shape:
@@ -118,25 +108,18 @@ def _usual(bundle: Bundle, smallest: Shape, largest: Shape) -> Shape:
 
 def _known(size: Shape, bundle: Bundle, part: Part) -> Dict[str, Shape]:
     """The shapes of all tensors before a part, and the values of `*_size`, for an image of `size`."""
-    shapes: Dict[str, Shape] = {"image": (1, 3) + tuple(size)}
-    shapes.update({name: tuple(size) for name in _SIZES})
-    if all(port.name in shapes for port in part.inputs):
-        return shapes
-    tensors: Dict[str, np.ndarray] = {"image": np.zeros(shapes["image"], np.float32)}
-    for name in _SIZES:
-        tensors[name] = np.array(size, np.int64)
+    tensors: Dict[str, np.ndarray] = {name: np.array(size, np.int64) for name in _SIZES}
+    tensors["image"] = np.zeros((1, 3) + tuple(size), np.float32)
     for before in bundle.manifest.parts:
-        if before.name == part.name:
+        if before.name == part.name or all(port.name in tensors for port in part.inputs):
             break
         with load_engine("cpu", bundle.part_path(before.name)) as engine:
             missing = [name for name in engine.inputs if name not in tensors]
             if missing:
                 raise EngineError("no part makes the input '%s' of %s" % (missing[0], engine.name))
             tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
-        if all(port.name in tensors for port in part.inputs):
-            break
-    shapes.update({name: tensors[name].shape for name in tensors if name not in shapes})
-    return shapes
+    known = {name: array.shape for name, array in tensors.items()}
+    return dict(known, **{name: tuple(size) for name in _SIZES})
 
 
 def _check_order(ranged: Range, part: Part, port: Port) -> None:

@@ -12,7 +12,7 @@ generation      TensorRT    what differs
 """
 
 import re
-from typing import Any, List, NamedTuple, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.targets import Target, known_targets, load_target
@@ -86,20 +86,20 @@ def check_target(target: Target, here: Machine) -> None:
                 "on that machine run splitwatt build, without --backend",
             )
         return
-    due, sm = target.operators.get("tensorrt"), _fact(target, "sm")
+    due, sm = target.operators.get("tensorrt"), fact_of(target, "sm")
     if not due or (sm and sm != here.sm):
         wrong = "the bundle is for the target '%s', which has no TensorRT" % target.name
         if due:
             gpu = " (%s)" % here.gpu if here.gpu else ""
             wrong = "the bundle is for %s (SM %s), but this machine's GPU%s has SM %s"
             wrong %= (target.name, sm, gpu, here.sm)
-        sms = {name: _fact(load_target(name), "sm") for name in known_targets()}
+        sms = {name: fact_of(load_target(name), "sm") for name in known_targets()}
         fitting = [name for name in sms if sms[name] == here.sm]
         fitting = fitting or [name for name in sms if sms[name]]
         export = "export it for this machine: splitwatt export --target "
         raise TargetError(wrong, export + " or ".join(fitting))
     if parse_version(here.tensorrt)[:2] < parse_version(due)[:2]:
-        jetpack = _fact(target, "jetpack")
+        jetpack = fact_of(target, "jetpack")
         wanted = "JetPack " + jetpack if jetpack else "a newer TensorRT"
         raise TargetError(
             "the bundle's parts are for TensorRT %s, but this machine has %s"
@@ -108,10 +108,10 @@ def check_target(target: Target, here: Machine) -> None:
         )
 
 
-def _fact(target: Target, name: str) -> str:
-    """A fact of a target; empty where its YAML does not state it."""
+def fact_of(target: Target, name: str) -> Optional[str]:
+    """A fact of a target; None where its YAML does not state it."""
     fact = target.facts.get(name)
-    return fact.value or "" if fact is not None else ""
+    return None if fact is None else fact.value
 
 
 def check_precision(precision: str, target: Target) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from typing import Dict, Sequence
+from typing import Sequence
 
 import numpy as np
 from PIL import Image
@@ -14,8 +14,7 @@ from splitwatt.engines.bundle.arrays import save_arrays
 from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
 from splitwatt.engines.bundle.manifest import Manifest, Sample
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import Outcome, WholePipeline
-from splitwatt.engines.pipeline.postprocess import Answer
+from splitwatt.engines.pipeline.pipeline import WholePipeline
 
 
 def make_samples(folder: str, photos: Sequence[str], backend: str = "cpu") -> Manifest:
@@ -48,55 +47,34 @@ def write_manifest(folder: str, manifest: Manifest) -> None:
     write_atomic(os.path.join(folder, MANIFEST), text + "\n")
 
 
-def expected_arrays(outcome: Outcome) -> Dict[str, np.ndarray]:
-    """What is written down of an outcome.
+def _make_sample(folder: str, photo: str, pipeline: WholePipeline) -> Sample:
+    """Write a photograph and its expected arrays: "TASK.FIELD" -> the answer's.
 
-    Returns:
-        "TASK.FIELD" -> the answer's arrays; for a split model also `payload` (uint8), its
-        `payload_sha256` (its 64 digits as uint8 text), and `sizes` (int32 (6,)): with them the
-        server's half can be checked where a board's rounding gives other bytes.
+    For a split model also `payload` (uint8), its `payload_sha256` (its 64 digits as uint8 text), and
+    `sizes` (int32 (6,)): with them the server's half can be checked where a board's rounding gives
+    other bytes. And `decoded`, where other machines' libraries may decode it to other pixels.
     """
-    arrays = flat(outcome.answer)
+    name = os.path.splitext(os.path.basename(photo))[0]
+    file, expected = "samples/%s.png" % name, "samples/%s.npz" % name
+    rgb = decode_image(photo)
+    outcome = pipeline.run(rgb)
+    arrays = {
+        "%s.%s" % (task, field): array
+        for task, fields in outcome.answer.items()
+        for field, array in fields.items()
+    }
     if outcome.payload is not None and outcome.sizes is not None:
         digest = hashlib.sha256(outcome.payload).hexdigest()
         arrays["payload"] = np.frombuffer(outcome.payload, np.uint8)
         arrays["payload_sha256"] = np.frombuffer(digest.encode("ascii"), np.uint8)
         arrays["sizes"] = outcome.sizes
-    return arrays
-
-
-def flat(answer: Answer) -> Dict[str, np.ndarray]:
-    """An answer's arrays by "TASK.FIELD"."""
-    return {
-        "%s.%s" % (task, name): array
-        for task, fields in answer.items()
-        for name, array in fields.items()
-    }
-
-
-def _decoded(pipeline: WholePipeline, payload: bytes, sizes: np.ndarray) -> Dict[str, np.ndarray]:
-    """`decoded`, where other machines' libraries may decode the payload to other pixels."""
-    if not pipeline.codec.drifts:
-        return {}
-    image = pipeline.codec.decode(payload, (int(sizes[4]), int(sizes[5])))["image"]
-    return {"decoded": np.rint(image * 255).astype(np.uint8)}
-
-
-def _make_sample(folder: str, photo: str, pipeline: WholePipeline) -> Sample:
-    name = os.path.splitext(os.path.basename(photo))[0]
-    file, expected = "samples/%s.png" % name, "samples/%s.npz" % name
-    rgb = decode_image(photo)
-    outcome = pipeline.run(rgb)
-    arrays = expected_arrays(outcome)
-    if outcome.payload is not None and outcome.sizes is not None:
-        arrays.update(_decoded(pipeline, outcome.payload, outcome.sizes))
+        if pipeline.codec.drifts:
+            size = (int(outcome.sizes[4]), int(outcome.sizes[5]))
+            image = pipeline.codec.decode(outcome.payload, size)["image"]
+            arrays["decoded"] = np.rint(image * 255).astype(np.uint8)
     write_atomic_with(
         os.path.join(folder, file), lambda stream: Image.fromarray(rgb).save(stream, "PNG")
     )
     write_atomic(os.path.join(folder, expected), save_arrays(arrays))
-    return Sample(
-        file,
-        sha256_file(os.path.join(folder, file)),
-        expected,
-        sha256_file(os.path.join(folder, expected)),
-    )
+    hashes = [sha256_file(os.path.join(folder, name)) for name in (file, expected)]
+    return Sample(file, hashes[0], expected, hashes[1])

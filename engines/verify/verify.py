@@ -138,7 +138,6 @@ def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_
 
 
 def _due(expected: Arrays, task: str) -> Arrays:
-    """The expected arrays of one task."""
     prefix = task + "."
     return {key[len(prefix) :]: expected[key] for key in expected if key.startswith(prefix)}
 
@@ -240,20 +239,21 @@ def _expected(bundle: Bundle, sample: SampleFiles) -> Arrays:
     due = dict(_REQUEST) if bundle.manifest.split else {}
     for task in bundle.manifest.tasks:
         due.update({"%s.%s" % (task, name): form for name, form in _FIELDS[task].items()})
+    wrong = []
     for name, (kinds, sides) in due.items():
-        if name not in arrays:
-            raise _unusable(sample, "lacks the array '%s'" % name)
-        array = arrays[name]
-        fits = array.dtype.kind in kinds and array.ndim == sides and np.isfinite(array).all()
-        if not fits or (name.endswith(".boxes") and array.shape[1] != 4):
-            raise _unusable(
-                sample, "holds '%s' as %s %s, or not finite" % (name, array.dtype, array.shape)
-            )
+        array = arrays.get(name)
+        if array is None:
+            wrong.append("lacks the array '%s'" % name)
+        elif (
+            array.dtype.kind not in kinds
+            or array.ndim != sides
+            or not np.isfinite(array).all()
+            or (name.endswith(".boxes") and array.shape[1] != 4)
+        ):
+            wrong.append("holds '%s' as %s %s, or not finite" % (name, array.dtype, array.shape))
     for task in bundle.manifest.tasks:
-        if len({len(arrays["%s.%s" % (task, name)]) for name in _FIELDS[task]}) > 1:
-            raise _unusable(sample, "holds arrays of different lengths for the task " + task)
+        if not wrong and len({len(arrays["%s.%s" % (task, name)]) for name in _FIELDS[task]}) > 1:
+            wrong.append("holds arrays of different lengths for the task " + task)
+    if wrong:
+        raise BundleError("%s %s" % (sample.expected, wrong[0]), "export the bundle again")
     return arrays
-
-
-def _unusable(sample: SampleFiles, what: str) -> BundleError:
-    return BundleError("%s %s" % (sample.expected, what), "export the bundle again")

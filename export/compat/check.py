@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from onnx import ModelProto, NodeProto, defs
 
 from splitwatt.export.compat.rules import RULES
-from splitwatt.export.compat.tables import Row, Rule, Table
+from splitwatt.export.compat.tables import Table
 from splitwatt.export.compat.view import View, label_of, opset_of, view_of
 
 # Operators that are checked by the type of their outputs; their inputs have other types.
@@ -122,34 +122,25 @@ def _check_operator(node: NodeProto, view: View, table: Table) -> Iterator[Findi
             name, op, f"the operator exists since opset {row.since}, the model has {view.opset}",
             f"export at opset {row.since} or above", "since",
         )  # fmt: skip
-    yield from _check_types(node, view, table, row)
+    if row.types is not None:
+        dtypes = {d for n in data_tensors(node, view.opset) if (d := view.dtype(n))}
+        for dtype in sorted(dtypes):
+            if table.cast(dtype) not in row.types:
+                yield Finding(
+                    name, op,
+                    f"{table.title} runs it on {', '.join(sorted(row.types))}, not on {dtype}",
+                    f"cast around it ({dtype} is {table.cast(dtype)} there)",
+                    "type",
+                )  # fmt: skip
     for rule in row.rules:
-        yield from _check_rule(node, view, table, rule)
-
-
-def _check_types(node: NodeProto, view: View, table: Table, row: Row) -> Iterator[Finding]:
-    if row.types is None:
-        return
-    for dtype in sorted({d for n in data_tensors(node, view.opset) if (d := view.dtype(n))}):
-        inside = table.cast(dtype)
-        if inside not in row.types:
+        kind = RULES[rule.name]
+        wrong = kind.check(node, view, rule.arguments)
+        if wrong:
+            verb = "computes what ONNX says only where" if rule.answer else "takes it only where"
             yield Finding(
-                label_of(node), node.op_type,
-                f"{table.title} runs it on {', '.join(sorted(row.types))}, not on {dtype}",
-                f"cast around it ({dtype} is {inside} there)",
-                "type",
+                name, op, f"{table.title} {verb} {wrong}", kind.remedy, rule.name,
+                "answer" if rule.answer else "refused",
             )  # fmt: skip
-
-
-def _check_rule(node: NodeProto, view: View, table: Table, rule: Rule) -> Iterator[Finding]:
-    kind = RULES[rule.name]
-    wrong = kind.check(node, view, rule.arguments)
-    if wrong:
-        verb = "computes what ONNX says only where" if rule.answer else "takes it only where"
-        yield Finding(
-            label_of(node), node.op_type, f"{table.title} {verb} {wrong}", kind.remedy, rule.name,
-            "answer" if rule.answer else "refused",
-        )  # fmt: skip
 
 
 def data_tensors(node: NodeProto, opset: int) -> list[str]:

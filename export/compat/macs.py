@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
+from splitwatt.export.compat.fold import refill
 from splitwatt.export.compat.view import Shape, View, attribute_of, view_of
 
 PRODUCTS = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
@@ -19,9 +21,8 @@ def sized(model: ModelProto, sizes: Mapping[str, Sequence[int]] | None) -> View:
     Other inputs keep their shapes, and sizes of unknown inputs are ignored. A dimension of unknown length
     that a Slice limits gets that limit: the largest number of boxes.
     """
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    for value in copy.graph.input:
+    made = copy.deepcopy(model)
+    for value in made.graph.input:
         shape = (sizes or {}).get(value.name)
         if shape is not None:
             dims = value.type.tensor_type.shape.dim
@@ -30,20 +31,19 @@ def sized(model: ModelProto, sizes: Mapping[str, Sequence[int]] | None) -> View:
                 dims.add().dim_value = size
     if sizes:
         # The other stated sizes are symbolic, for inputs of any size.
-        del copy.graph.value_info[:]
-        for value in copy.graph.output:
+        del made.graph.value_info[:]
+        for value in made.graph.output:
             value.type.tensor_type.ClearField("shape")
-    view = view_of(copy)
+    view = view_of(made)
     limited = {n.output[0]: s for n in view.graph.node if (s := _limits(n, view)) is not None}
     if not limited:
         return view
-    stated = [value for value in copy.graph.value_info if value.name not in limited]
-    del copy.graph.value_info[:]
-    copy.graph.value_info.extend(stated)
+    stated = [value for value in made.graph.value_info if value.name not in limited]
     for name, shape in limited.items():
         element = helper.np_dtype_to_tensor_dtype(np.dtype(view.dtype(name) or "float32"))
-        copy.graph.value_info.append(helper.make_tensor_value_info(name, element, shape))
-    return view_of(copy)
+        stated.append(helper.make_tensor_value_info(name, element, shape))
+    refill(made.graph.value_info, stated)
+    return view_of(made)
 
 
 def _limits(node: NodeProto, view: View) -> list[int] | None:

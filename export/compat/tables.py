@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from splitwatt.device_configs.errors import ConfigError
 from splitwatt.device_configs.input.strict_yaml import read_yaml
-from splitwatt.device_configs.names import check_known, suggestion
-from splitwatt.export.compat.rules import RULES
+from splitwatt.device_configs.names import check_known
 
 _FOLDER = Path(__file__).parent / "tables"
-_FORMAT = 1
 _TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT for RTX", "onnxruntime": "onnxruntime"}
-_TABLE_KEYS = {
-    "format", "runtime", "version", "source", "opset", "ir", "tensors", "casts", "operators",
-    "unsupported",
-}  # fmt: skip
-# The keys of a table that is a subset of another, which `base` names.
-_NARROWED_KEYS = {"format", "runtime", "version", "base", "source", "operators", "unsupported"}
-_ROW_KEYS = {"since", "types", "also", "rules"}
 
 
 @dataclass(frozen=True)
@@ -94,82 +84,38 @@ def load_table(runtime: str, version: str) -> Table:
 
     Raises:
         UsageError: there is no such table.
-        ConfigError: the file is not a table.
     """
     check_known(f"table of {runtime}", version, known_tables(runtime))
-    path = _FOLDER / f"{runtime}-{version}.yaml"
-    return parse_table(read_yaml(str(path)), path.name)
-
-
-def parse_table(document: Any, file: str) -> Table:
-    """A table from its YAML document; `file` names it in errors.
-
-    Raises:
-        ConfigError: a key, a rule or the format is unknown, or a row is repeated.
-    """
-    narrows = isinstance(document, dict) and "base" in document
-    _check_keys(document, _NARROWED_KEYS if narrows else _TABLE_KEYS, file, "")
-    if document["format"] != _FORMAT:
-        raise ConfigError(f"{file}: format {document['format']} is not known", f"use {_FORMAT}")
-    unsupported = document["unsupported"] or []
-    twice = set(unsupported) & set(document["operators"])
-    if twice or len(set(unsupported)) != len(unsupported):
-        raise ConfigError(f"{file}: {sorted(twice) or 'unsupported'} is repeated", "keep one row")
-    rows = {
-        name: _parse_row(row, f"{file}: operators.{name}")
-        for name, row in document["operators"].items()
-    }
-    if narrows:
+    document = read_yaml(str(_FOLDER / f"{runtime}-{version}.yaml"))
+    rows = {name: _row(row) for name, row in document["operators"].items()}
+    unsupported = frozenset(document["unsupported"] or ())
+    shared: dict[str, Any] = {"runtime": runtime, "version": version, "source": document["source"]}
+    if "base" in document:
         base = load_table(*document["base"].split("-"))
-        kept = {n: row for n, row in base.operators.items() if n not in unsupported}
+        kept = {name: row for name, row in base.operators.items() if name not in unsupported}
         return replace(
             base,
-            runtime=document["runtime"],
-            version=document["version"],
-            source=document["source"].strip(),
+            **shared,
             operators={**kept, **rows},
-            unsupported=base.unsupported | frozenset(unsupported),
+            unsupported=base.unsupported | unsupported,
             base=base.title,
         )
     return Table(
-        runtime=document["runtime"],
-        version=document["version"],
-        source=document["source"].strip(),
+        **shared,
         opset=(document["opset"]["min"], document["opset"]["max"]),
         ir=document["ir"],
         tensors=frozenset(document["tensors"].split()),
         casts=document["casts"],
         operators=rows,
-        unsupported=frozenset(unsupported),
+        unsupported=unsupported,
     )
 
 
-def _parse_row(row: Any, where: str) -> Row:
-    _check_keys(row, _ROW_KEYS, where, "", required={"types"})
+def _row(row: Mapping[str, Any]) -> Row:
     types = row["types"].split() + row.get("also", "").split()
-    return Row(
-        since=row.get("since", 1),
-        types=None if types == ["any"] else frozenset(types),
-        rules=tuple(_parse_rule(rule, where) for rule in row.get("rules", ())),
-    )
-
-
-def _parse_rule(rule: dict[str, Any], where: str) -> Rule:
-    arguments = {k: v for k, v in rule.items() if k not in ("rule", "answer")}
-    name = rule.get("rule", "")
-    if name not in RULES:
-        raise ConfigError(f"{where}: unknown rule '{name}'", suggestion(name, RULES))
-    return Rule(name, arguments, bool(rule.get("answer", False)))
-
-
-def _check_keys(
-    document: Any, known: Iterable[str], file: str, key: str, required: Iterable[str] | None = None
-) -> None:
-    if not isinstance(document, dict):
-        raise ConfigError(f"{file}: expected keys and values", "see docs/compatibility.md")
-    for name in document:
-        if name not in known:
-            raise ConfigError(f"{file}: unknown key '{key}{name}'", suggestion(str(name), known))
-    for name in known if required is None else required:
-        if name not in document:
-            raise ConfigError(f"{file}: the key '{key}{name}' is missing", "add it")
+    rules = []
+    for rule in row.get("rules", ()):
+        arguments = {key: value for key, value in rule.items() if key not in ("rule", "answer")}
+        rules.append(Rule(rule["rule"], arguments, rule.get("answer", False)))
+    since = row.get("since", 1)
+    return Row(since, None if types == ["any"] else frozenset(types), tuple(rules))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -46,56 +47,38 @@ class View:
     ) -> None:
         self.graph = graph
         self.opset = opset
-        self._outer = outer
-        self._values: dict[str, ValueInfoProto] = {
-            value.name: value for value in (*graph.value_info, *graph.input, *graph.output)
-        }
         tensors = graph.initializer if initializers is None else initializers
-        self._initializers = {tensor.name: tensor for tensor in tensors}
-        self._constants = {
-            node.output[0]: node for node in graph.node if node.op_type == "Constant"
-        }
+        constants = {tensor.name: tensor for tensor in tensors}
+        for node in graph.node:
+            if node.op_type == "Constant" and (value := constant_value(node)) is not None:
+                constants[node.output[0]] = numpy_helper.from_array(value)
+        values = {v.name: v for v in (*graph.value_info, *graph.input, *graph.output)}
+        self._constants: ChainMap[str, TensorProto] = ChainMap(constants)
+        self._values: ChainMap[str, ValueInfoProto] = ChainMap(values)
+        if outer is not None:
+            self._constants.maps += outer._constants.maps
+            self._values.maps += outer._values.maps
 
     def dtype(self, name: str) -> str | None:
         """The tensor's element type, such as `float32`; None if ONNX does not know it."""
-        if name in self._initializers:
-            return type_name(self._initializers[name].data_type)
-        if name in self._values:
-            element = self._values[name].type.tensor_type.elem_type
-            return type_name(element) if element else None
         if name in self._constants:
-            value = self.constant(name)
-            return None if value is None else str(value.dtype)
-        return self._outer.dtype(name) if self._outer else None
+            return type_name(self._constants[name].data_type)
+        element = self._values[name].type.tensor_type.elem_type if name in self._values else 0
+        return type_name(element) if element else None
 
     def shape(self, name: str) -> Shape | None:
         """The tensor's shape, None for a dimension that is not fixed or for an unknown rank."""
-        if name in self._initializers:
-            return tuple(self._initializers[name].dims)
         if name in self._constants:
-            value = self.constant(name)
-            return None if value is None else value.shape
-        if name in self._values:
-            return shape_of(self._values[name])
-        return self._outer.shape(name) if self._outer else None
+            return tuple(self._constants[name].dims)
+        return shape_of(self._values[name]) if name in self._values else None
 
     def constant(self, name: str) -> np.ndarray | None:
         """The value of an initializer or a Constant node, None for a computed tensor."""
-        if name in self._initializers:
-            return numpy_helper.to_array(self._initializers[name])
-        if name in self._constants:
-            return constant_value(self._constants[name])
-        if name in self._values or self._outer is None:
-            return None
-        return self._outer.constant(name)
+        return numpy_helper.to_array(self._constants[name]) if name in self._constants else None
 
     def is_constant(self, name: str) -> bool:
         """Whether the tensor is an initializer or a Constant node's."""
-        if name in self._initializers or name in self._constants:
-            return True
-        return (
-            name not in self._values and self._outer is not None and self._outer.is_constant(name)
-        )
+        return name in self._constants
 
     def inner(self, node: NodeProto) -> Iterator[tuple[str, View]]:
         """The graphs inside a node: the attribute's name and the graph."""

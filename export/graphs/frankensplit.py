@@ -95,8 +95,7 @@ def swin_decoder(
 ) -> nn.Sequential:
     """latent -> what the third stage of a Swin takes: (N, 14, 14, widths[2])."""
     stages: list[nn.Module] = []
-    inputs = channels
-    for width, depth, head in zip(widths, depths, heads, strict=False):
+    for before, width, depth, head in zip((channels, *widths), widths, depths, heads, strict=False):
         blocks = [
             SwinTransformerBlock(
                 width,
@@ -107,23 +106,20 @@ def swin_decoder(
             )
             for i in range(depth)
         ]
-        stages.append(
-            Stage(_restore(inputs, width), [Permute(0, 2, 3, 1), *blocks, Permute(0, 3, 1, 2)])
-        )
-        inputs = width
-    merging = PatchMerging(inputs, widths[2])
+        layers = [Permute(0, 2, 3, 1), *blocks, Permute(0, 3, 1, 2)]
+        stages.append(Stage(_restore(before, width), layers))
+    merging = PatchMerging(widths[1], widths[2])
     return nn.Sequential(*stages, Permute(0, 2, 3, 1), merging, nn.LayerNorm(widths[2]))
 
 
 def convnext_decoder(channels: int, widths: Sequence[int], depths: Sequence[int]) -> nn.Sequential:
     """latent -> what the third stage of a ConvNeXt takes after its reduction."""
-    stages: list[nn.Module] = []
-    inputs = channels
-    for width, depth in zip(widths, depths, strict=False):
-        blocks = [ConvNeXtBlock(width) for _ in range(depth)]
-        stages.append(Stage(_restore(inputs, width), blocks))
-        inputs = width
-    return nn.Sequential(*stages, LayerNorm2d(inputs), nn.Conv2d(inputs, widths[2], 2, 2))
+    stages = [
+        Stage(_restore(before, width), [ConvNeXtBlock(width) for _ in range(depth)])
+        for before, width, depth in zip((channels, *widths), widths, depths, strict=False)
+    ]
+    reduction = nn.Conv2d(widths[1], widths[2], 2, 2)
+    return nn.Sequential(*stages, LayerNorm2d(widths[1]), reduction)
 
 
 def resnet_decoder(channels: int, widths: Sequence[int], depths: Sequence[int]) -> nn.Sequential:
@@ -132,14 +128,14 @@ def resnet_decoder(channels: int, widths: Sequence[int], depths: Sequence[int]) 
     Its bottlenecks widen fourfold and carry their own residual connections.
     """
     stages: list[nn.Module] = []
-    inputs = channels
+    before = channels
     for width, depth in zip(widths, depths, strict=True):
         outputs = width * Bottleneck.expansion
         widen = nn.Sequential(nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
         blocks = [Bottleneck(width, width, downsample=widen)]
         blocks += [Bottleneck(outputs, width) for _ in range(depth - 1)]
-        stages.append(Stage(_restore(inputs, width), blocks, residual=False))
-        inputs = outputs
+        stages.append(Stage(_restore(before, width), blocks, residual=False))
+        before = outputs
     return nn.Sequential(*stages)
 
 

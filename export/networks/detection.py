@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.detection.image_list import ImageList
 
+from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export import ports
+from splitwatt.export.graphs.boxes import best, clip, decode, nms
 from splitwatt.export.graphs.rcnn import Rcnn
-from splitwatt.export.graphs.ssd import Ssd
 from splitwatt.export.networks.backbones import WholeModel
 from splitwatt.export.spec import Part, Photo
 from splitwatt.export.weights.random_weights import (
@@ -42,6 +43,62 @@ class Detector(WholeModel):
         self.model = models.get_model(
             name, weights=None, weights_backbone=None, num_classes=91
         ).eval()
+
+    def _whole(
+        self, graph: nn.Module, inputs: tuple[Port, ...], checks: tuple[str, ...]
+    ) -> list[Part]:
+        original, counted = self._original, [self.model]
+        outputs = ports.DETECTIONS
+        return [Part("model", "board", graph, inputs, outputs, original, counted, checks, "boxes")]
+
+    def _original(self, *inputs: Any) -> tuple[Tensor, ...]:
+        raise NotImplementedError
+
+
+class Ssd(nn.Module):
+    """torchvision's SSD: image (1, 3, H, W) of its fixed size -> boxes, labels, scores.
+
+    What torchvision's `SSD.postprocess_detections` computes: a class's `topk_candidates` best boxes
+    above the score threshold are suppressed among themselves, and the best of all are kept. A class
+    is a batch of the NonMaxSuppression, so that each sees its own candidates only.
+    """
+
+    anchors: Tensor
+    size: Tensor
+
+    def __init__(self, ssd: Any, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.backbone = ssd.backbone
+        self.head = ssd.head
+        self.weights = ssd.box_coder.weights
+        self.candidates = int(ssd.topk_candidates)
+        self.score_threshold = float(ssd.score_thresh)
+        self.iou_threshold = float(ssd.nms_thresh)
+        self.detections = int(ssd.detections_per_img)
+        image = torch.zeros(1, 3, *size)
+        with torch.no_grad():
+            features = list(self.backbone(image).values())
+            anchors = ssd.anchor_generator(ImageList(image, [size]), features)[0]
+        self.register_buffer("anchors", anchors)
+        self.register_buffer("size", torch.tensor(size))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """boxes (n, 4) xyxy in the image's pixels, labels int64 (n,), scores (n,), best first."""
+        outputs = self.head(list(self.backbone(image).values()))
+        return self.pick(outputs["bbox_regression"][0], outputs["cls_logits"][0])
+
+    def pick(self, deltas: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The detections among regressions (n, 4) and class logits (n, classes)."""
+        boxes = clip(decode(deltas, self.anchors, self.weights), self.size)
+        scores = logits.softmax(-1).t()[1:]
+        k = min(self.candidates, scores.shape[1])
+        scores, index = scores.topk(k, dim=1)
+        boxes = boxes[index]
+        limit = min(k, self.detections)
+        kept = nms(boxes, scores[:, None], limit, self.iou_threshold, self.score_threshold)
+        flat = kept[:, 0] * k + kept[:, 2]
+        scores, order = best(scores.reshape(-1)[flat], self.detections)
+        return boxes.reshape(-1, 4)[flat[order]], kept[order, 0] + 1, scores
 
 
 class SsdNetwork(Detector):
@@ -94,27 +151,14 @@ class SsdNetwork(Detector):
 
     def parts(self) -> list[Part]:
         """`model` alone."""
+        return self._whole(Ssd(self.model, self.size).eval(), (ports.image(self.size),), ())
 
-        def original(image: Tensor) -> tuple[Tensor, ...]:
-            features = list(self.model.backbone(image).values())
-            anchors = self.model.anchor_generator(ImageList(image, [self.size]), features)
-            (answer,) = self.model.postprocess_detections(
-                self.model.head(features), anchors, [self.size]
-            )
-            return answer["boxes"], answer["labels"], answer["scores"]
-
-        return [
-            Part(
-                "model",
-                "board",
-                Ssd(self.model, self.size).eval(),
-                (ports.image(self.size),),
-                ports.DETECTIONS,
-                original,
-                [self.model],
-                compare="boxes",
-            )
-        ]
+    def _original(self, image: Tensor) -> tuple[Tensor, ...]:
+        features = list(self.model.backbone(image).values())
+        anchors = self.model.anchor_generator(ImageList(image, [self.size]), features)
+        outputs = self.model.head(features)
+        (answer,) = self.model.postprocess_detections(outputs, anchors, [self.size])
+        return answer["boxes"], answer["labels"], answer["scores"]
 
 
 class LocalRcnn(nn.Module):
@@ -160,24 +204,11 @@ class RcnnNetwork(Detector):
 
     def parts(self) -> list[Part]:
         """`model` alone."""
+        return self._whole(self.graph, (ports.image(), ports.VALID_SIZE), ("proposals",))
 
-        def original(image: Tensor, valid_size: Tensor) -> tuple[Tensor, ...]:
-            size = torch.tensor(image.shape[2:])
-            return detections(self.model, self.graph.body(image), size, valid_size)
-
-        return [
-            Part(
-                "model",
-                "board",
-                self.graph,
-                (ports.image(), ports.VALID_SIZE),
-                ports.DETECTIONS,
-                original,
-                [self.model],
-                checks=("proposals",),
-                compare="boxes",
-            )
-        ]
+    def _original(self, image: Tensor, valid_size: Tensor) -> tuple[Tensor, ...]:
+        size = torch.tensor(image.shape[2:])
+        return detections(self.model, self.graph.body(image), size, valid_size)
 
 
 def detections(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,18 +29,15 @@ from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill, subset
 from splitwatt.export.weights.random_weights import (
+    bits_at,
     fit_batch_norms,
-    fit_encoder,
-    fit_entropy,
+    fit_factorized,
     level,
-    quantised,
     seeded,
-    widening,
 )
 
-# Bits per symbol at the smallest and the largest beta: the paper's lossless files have 1.1 to 1.5.
-_BITS = (2.0, 0.8)
-_BETAS = (0.015, 1.024)
+# The smallest and the largest beta, and bits per symbol there: the paper's lossless files have 1.1 to 1.5.
+_BETAS, _BITS = (0.015, 1.024), (2.0, 0.8)
 
 
 @dataclass(frozen=True)
@@ -170,14 +166,13 @@ class FrankenSplit(Network):
                     module.reset_parameters()
             fresh = EntropyBottleneck(self.channels)
         self.bottleneck.load_state_dict(fresh.state_dict(), strict=False)
-        latent = fit_encoder(
+        return fit_factorized(
             self.encoder,
+            self.bottleneck,
             images,
-            lambda latent: widening(latent, _bits(self.rate)),
-            lambda block: (block.conv2, block.skip),
+            bits_at(self.rate, _BETAS, _BITS),
+            last=lambda block: (block.conv2, block.skip),
         )
-        fit_entropy(self.bottleneck, latent)
-        return quantised(self.bottleneck, latent.float())
 
     def parts(self) -> list[Part]:
         """encoder | decoder, tail."""
@@ -191,10 +186,3 @@ class FrankenSplit(Network):
             Part("decoder", "server", self.decoder, (latent,), (features,)),
             Part("tail", "server", self.tail, (features,), (logits,), counted=self.tail.counted),
         ]
-
-
-def _bits(rate: str) -> float:
-    """Bits per symbol of a rate point's random latents."""
-    low, high = (math.log2(beta) for beta in _BETAS)
-    share = (math.log2(float(rate)) - low) / (high - low)
-    return _BITS[0] + share * (_BITS[1] - _BITS[0])

@@ -38,12 +38,6 @@ from splitwatt.export.weights.random_weights import fit_batch_norms, fit_entropy
 _CHANNELS = 64
 
 
-def _bias(convolution: nn.Conv2d) -> Tensor:
-    if convolution.bias is None:
-        raise ValueError("a convolution of the bottleneck has a bias")
-    return convolution.bias
-
-
 class GainedBottleneck(nn.Module):
     """Features (N, width, H, W) -> latent (N, channels, H, W) -> features, at one of several rates.
 
@@ -54,8 +48,8 @@ class GainedBottleneck(nn.Module):
 
     def __init__(self, width: int, channels: int, rates: int) -> None:
         super().__init__()
-        self.down = nn.Conv2d(width, channels, 1)
-        self.up = nn.Conv2d(channels, width, 3, padding=1)
+        self.down: Any = nn.Conv2d(width, channels, 1)
+        self.up: Any = nn.Conv2d(channels, width, 3, padding=1)
         self.gains = nn.Parameter(torch.zeros(rates, channels))
         self.inverse = nn.Parameter(torch.zeros(rates, channels))
         self.entropy = nn.ModuleList(
@@ -74,10 +68,10 @@ class GainedBottleneck(nn.Module):
         basis = basis.flip(1)[:, : self.down.out_channels].float()
         with torch.no_grad():
             self.down.weight.copy_(basis.T[:, :, None, None])
-            _bias(self.down).copy_(-(basis.T @ mean.float()))
+            self.down.bias.copy_(-(basis.T @ mean.float()))
             self.up.weight.zero_()
             self.up.weight[:, :, 1, 1] = basis
-            _bias(self.up).copy_(mean.float())
+            self.up.bias.copy_(mean.float())
             for rate, step in enumerate(steps):
                 self.gains[rate] = -torch.log(torch.tensor(step))
                 self.inverse[rate] = torch.log(torch.tensor(step))
@@ -98,7 +92,7 @@ class GainedBottleneck(nn.Module):
         with torch.no_grad():
             gain = self.gains[rate].exp()
             down.weight.mul_(gain[:, None, None, None])
-            _bias(down).mul_(gain)
+            down.bias.mul_(gain)
             up.weight.mul_(self.inverse[rate].exp()[None, :, None, None])
         return down, up
 

@@ -18,7 +18,7 @@ from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CODECS, CodecSpec, Preprocess
 from splitwatt.engines.codecs import open_codec
 from splitwatt.export import ports
-from splitwatt.export.graphs.input_compression import Normalised, Synthesis
+from splitwatt.export.graphs.codecs import Normalised, Synthesis
 from splitwatt.export.networks.latent_codecs import Autoregressive, Entropic, Hyperprior
 from splitwatt.export.spec import (
     IMAGENET_MEAN,
@@ -38,16 +38,14 @@ from splitwatt.export.weights.random_weights import (
     VARIATION,
     bits_between,
     fit_encoder,
-    fit_entropy,
+    fit_factorized,
     fit_side,
     gaussian_widening,
     level,
     mix_gdns,
     pixels,
-    quantised,
     scale_channels,
     seeded,
-    widening,
 )
 
 LOSSLESS = "lossless"
@@ -125,8 +123,7 @@ class NeuralCompressor(Network):
         loaded = states["codec"]
         state = load_pretrained(dict(loaded.state))
         fill(self.model, state, loaded)
-        due = int(self.model.entropy_bottleneck.channels), "channels"
-        check_tables(state, "entropy_bottleneck.", loaded, due)
+        check_tables(self.model.entropy_bottleneck, state, "entropy_bottleneck.", loaded)
         self.model.load_state_dict(state)
         self.model.update()
         return []
@@ -134,19 +131,17 @@ class NeuralCompressor(Network):
     def fit_random(self, photos: Sequence[Photo] = (), key: str = "") -> None:
         """Make random weights that spread latents over some bits and decode to something visible."""
         model = self.model
-        prior = isinstance(self.codec, Hyperprior)
-        widen = gaussian_widening if prior else widening
         with seeded(self.key), torch.no_grad():
             mix_gdns(model)
             images = _unit_squares()
-            latent = fit_encoder(model.g_a, images, lambda latent: widen(latent, self._bits))
-            if prior:
+            if isinstance(self.codec, Hyperprior):
+                latent = fit_encoder(model.g_a, images, lambda x: gaussian_widening(x, self._bits))
                 rounded = latent.float().round()
                 self._fit_prior(latent, rounded)
                 model.update(force=True)
             else:
-                fit_entropy(model.entropy_bottleneck, latent)
-                rounded = quantised(model.entropy_bottleneck, latent.float())
+                prior = model.entropy_bottleneck
+                rounded = fit_factorized(model.g_a, prior, images, self._bits)
             made = model.g_s(rounded)
             wanted = _CONTRAST / made.std(dim=(0, 2, 3))
             _brighten(model.g_s[-1], made.mean(dim=(0, 2, 3)), wanted)

@@ -17,9 +17,7 @@ from splitwatt.engines.codecs.autoregressive import CONTEXT, HYPER, KERNEL
 from splitwatt.engines.codecs.hyperprior import PART
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.export import ports
-from splitwatt.export.graphs.gdn import fixed
-from splitwatt.export.graphs.hyperprior import Parameters
-from splitwatt.export.graphs.input_compression import Analysis, Context
+from splitwatt.export.graphs.codecs import Analysis, Context, Parameters, fixed
 from splitwatt.export.spec import Codec, Coding, Part
 from splitwatt.export.weights.random_weights import fit_entropy, quantised
 

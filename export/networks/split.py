@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export import ports
-from splitwatt.export.graphs.bottleneck import Body
+from splitwatt.export.graphs.codecs import fixed
 from splitwatt.export.graphs.rcnn import Rcnn
-from splitwatt.export.graphs.segmentation import Segmenter
 from splitwatt.export.networks.bottlenecks import Bottleneck
 from splitwatt.export.networks.detection import detections, fit_rcnn
 from splitwatt.export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
+from splitwatt.export.networks.segmentation import SegmentationHead
 from splitwatt.export.networks.trunks import Trunk, resnet
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
@@ -210,7 +210,7 @@ class SplitNetwork(Network):
         return Part(
             "body",
             "server",
-            Body(decoder, stages, every),
+            _Body(decoder, stages, every),
             (self._batched(ports.maps("latent", self.bottleneck.channels)),),
             tuple(map(self._batched, outputs)),
             lambda latent: tuple(self.features(latent)[0 if every else -1 :]),
@@ -252,11 +252,34 @@ class SplitNetwork(Network):
         return Part(
             "segmenter",
             "server",
-            Segmenter(self.segmenter.classifier),
+            SegmentationHead(self.segmenter.classifier),
             (self.trunk.f4, ports.INPUT_SIZE),
             (ports.MASK,),
             checks=("logits",),
         )
+
+
+class _Body(nn.Module):
+    """Decoder and residual layers: rounded latent -> features.
+
+    Args:
+        decoder: of a bottleneck layer.
+        layers: the stages of the backbone after it.
+        every: whether f1 (the decoder's output) to f4 are wanted, or f4 alone.
+    """
+
+    def __init__(self, decoder: nn.Sequential, layers: Sequence[nn.Module], every: bool) -> None:
+        super().__init__()
+        self.decoder = fixed(decoder)
+        self.layers = nn.ModuleList(layers)
+        self.every = every
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, ...]:
+        """(f1, f2, f3, f4) or (f4,)."""
+        features = [self.decoder(latent)]
+        for layer in self.layers:
+            features.append(layer(features[-1]))
+        return tuple(features) if self.every else (features[-1],)
 
 
 class _SplitRcnn(nn.Module):

@@ -14,7 +14,6 @@ from torchvision import models
 
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export import ports
-from splitwatt.export.graphs.bottleneck import PooledClassifier
 from splitwatt.export.networks.bottlenecks import Bottleneck
 
 
@@ -39,6 +38,19 @@ class Trunk:
     f4: Port
     replaced: tuple[str, ...]
     fixed_size: bool = False
+
+
+class PooledClassifier(nn.Module):
+    """Global average pooling and the fully-connected layer: f4 -> logits."""
+
+    def __init__(self, fc: nn.Module) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = fc
+
+    def forward(self, f4: Tensor) -> Tensor:
+        """Logits (1, classes)."""
+        return self.fc(torch.flatten(self.pool(f4), 1))  # type: ignore[no-any-return]
 
 
 def resnet(bottleneck: Bottleneck, kind: str = "resnet50", **more: Any) -> Trunk:

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from splitwatt.device_configs.errors import ExportError
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import LatentMove, Part, PartError, Rounding
 from splitwatt.engines.codecs import codec_of
 from splitwatt.engines.codecs.base import Codec
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import ServerPipeline
 from splitwatt.engines.pipeline.postprocess import Answer, Sizes, answer_of
 from splitwatt.engines.pipeline.preprocess import preprocess
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.engines.verify.agreement import agreement, moved
 
 Arrays = dict[str, np.ndarray]

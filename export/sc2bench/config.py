@@ -41,14 +41,6 @@ class Model:
     kwargs: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Student:
-    """The models of a YAML, one for each task, with the same preprocessing."""
-
-    path: str
-    models: Mapping[str, Model]
-
-
 class _Reader(yaml.SafeLoader):
     """Reads plain values; torchdistill's tags become plain values too."""
 
@@ -125,24 +117,22 @@ def system(path: str, name: str | None = None) -> System:
 
 def from_document(document: dict[str, Any], path: str, name: str) -> System:
     """Like `system`, for a config that was read already; `path` is its name in errors."""
-    student, files = _student(document, path)
-    first = next(
-        (t for t in ("detection", "segmentation") if t in student.models), "classification"
-    )
-    size = preprocess(document, first, student.models[first].kwargs, path)
-    heads = {task: _head(task, model) for task, model in student.models.items()}
+    models, files = _student(document, path)
+    first = next((t for t in ("detection", "segmentation") if t in models), "classification")
+    size = preprocess(document, first, models[first].kwargs, path)
+    heads = {task: _head(task, model) for task, model in models.items()}
 
     def build(_rate: str | None) -> Network:
         from splitwatt.export.sc2bench.student import build as make
 
-        return make(student, f"{name}/encoder")
+        return make(models, f"{name}/encoder")
 
     return System(
         name=name,
         family="sc2bench",
         paper=f"none: built from {Path(path).name}",
-        citation=f"{', '.join(m.key for m in student.models.values())} of {Path(path).name}",
-        tasks=tuple(student.models),
+        citation=f"{', '.join(m.key for m in models.values())} of {Path(path).name}",
+        tasks=tuple(models),
         preprocess=size,
         postprocess=heads,
         build=build,
@@ -180,7 +170,10 @@ def model_at(value: Any, at: str) -> Model:
     )
 
 
-def _student(document: dict[str, Any], path: str) -> tuple[Student, tuple[Checkpoint, ...]]:
+def _student(
+    document: dict[str, Any], path: str
+) -> tuple[Mapping[str, Model], tuple[Checkpoint, ...]]:
+    """The models of the tasks, and their files."""
     models = document["models"]
     at = next((key for key in _STUDENTS if key in models), None)
     if at is None or not isinstance(models[at], dict):
@@ -194,20 +187,15 @@ def _student(document: dict[str, Any], path: str) -> tuple[Student, tuple[Checkp
                          f"{path}: models.classification_model")  # fmt: skip
         whole = {**first.kwargs, "num_classes": inner.kwargs.get("num_classes", 1000)}
         whole["classification_model"] = inner.key
-        return (
-            Student(path, {"classification": replace(first, kwargs=whole)}),
-            _checkpoints({"classification": entry}),
-        )
+        model = replace(first, kwargs=whole)
+        return {"classification": model}, _checkpoints({"classification": entry})
     else:
         first = model_at(entry, where)
         rows = {_TASK_OF.get(first.key, "classification"): entry}
-    entries = {}
-    for task, row in rows.items():
-        place = where if row is entry else f"{where}.{task}"
-        entries[task] = model_at(row, place)
-    if not entries:
+    if not rows:
         raise ConfigError(f"{where} has none of the keys {', '.join(_TASKS)}")
-    return Student(path, entries), _checkpoints(rows)
+    places = {task: where if row is entry else f"{where}.{task}" for task, row in rows.items()}
+    return {task: model_at(rows[task], at) for task, at in places.items()}, _checkpoints(rows)
 
 
 def _checkpoints(rows: Mapping[str, Any]) -> tuple[Checkpoint, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,7 +10,6 @@ from splitwatt.device_configs.errors import ConfigError
 from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.export.spec import SC2_TASKS, detection_transform, shorter
 
-_MOST_NODES = 100_000
 _MOST_PIXELS = 8192  # of a side
 # How a config names Pillow's filters: by word, or by Pillow's number.
 _FILTERS = {"": "pillow-bilinear", "bilinear": "pillow-bilinear", "2": "pillow-bilinear",
@@ -163,16 +163,11 @@ def _data_set(document: Mapping[str, Any]) -> Any:
 
 
 def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every mapping below a value, each once: aliases may share and even hold themselves."""
-    waiting: list[Any] = [value]
-    seen: set[int] = set()
-    while waiting and len(seen) < _MOST_NODES:
-        item = waiting.pop(0)
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
+    """Every mapping in a value, the outer ones first; the reader has bounded how many there are."""
+    waiting = deque([value])
+    while waiting:
+        item = waiting.popleft()
         if isinstance(item, Mapping):
             yield item
-            waiting += list(item.values())
-        elif isinstance(item, list):
-            waiting += item
+        if isinstance(item, Mapping | list):
+            waiting.extend(item.values() if isinstance(item, Mapping) else item)

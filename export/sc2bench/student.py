@@ -1,4 +1,4 @@
-"""The network of a `Student`, made only of classes in sc2bench's registries."""
+"""The network of a config, made only of classes in sc2bench's registries."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from torchvision.models import list_models
 
 from splitwatt.device_configs.errors import ConfigError
 from splitwatt.export.networks import bottlenecks, trunks
-from splitwatt.export.networks.placement import CHANNELS, EntropicResNet
+from splitwatt.export.networks.cut import CHANNELS, EntropicResNet
 from splitwatt.export.networks.split import RETURNED, SplitNetwork, channels, deeplab, faster_rcnn
-from splitwatt.export.sc2bench.config import PAGE, Model, Student, model_at
+from splitwatt.export.sc2bench.config import PAGE, Model, model_at
 from splitwatt.export.spec import Network
 
 _T = TypeVar("_T")
@@ -51,20 +51,25 @@ def _names(module: Any, prefix: str) -> list[str]:
     ]
 
 
-# key -> (what makes the trunk, its argument that names the model, the names that it may be)
-_BACKBONES: dict[str, tuple[Callable[..., trunks.Trunk], str, Callable[[], list[str]]]] = {
-    "splittable_resnet": (trunks.resnet, "resnet_name", lambda: [
+# key -> (what makes the trunk, its argument that names the model, that one's default, the names that it
+# may be)
+_BACKBONES: dict[str, tuple[Callable[..., trunks.Trunk], str, str, Callable[[], list[str]]]] = {
+    "splittable_resnet": (trunks.resnet, "resnet_name", "resnet50", lambda: [
         name for name in list_models() if name.startswith(("resnet", "resnext", "wide_resnet"))]),
-    "splittable_resnest": (trunks.resnet, "resnest_name", lambda: _names(resnest, "resnest")),
-    "splittable_regnet": (trunks.regnety, "regnet_name", lambda: _names(regnet, "regnet")),
-    "splittable_hybrid_vit": (trunks.hybrid_vit, "hybrid_vit_name",
+    "splittable_resnest": (trunks.resnet, "resnest_name", "resnest50d",
+                           lambda: _names(resnest, "resnest")),
+    "splittable_regnet": (trunks.regnety, "regnet_name", "regnety_064",
+                          lambda: _names(regnet, "regnet")),
+    "splittable_hybrid_vit": (trunks.hybrid_vit, "hybrid_vit_name", "vit_small_r26_s32_224",
                               lambda: _names(vision_transformer_hybrid, "vit_")),
 }  # fmt: skip
-_DEFAULTS = {
-    "resnet_name": "resnet50",
-    "resnest_name": "resnest50d",
-    "regnet_name": "regnety_064",
-    "hybrid_vit_name": "vit_small_r26_s32_224",
+# A trunk's further arguments, and what our makers call them.
+_TRUNK_ARGUMENTS = {
+    **{
+        key: key
+        for key in ("num_classes", "replace_stride_with_dilation", "groups", "width_per_group")
+    },
+    "num_pruned_stages": "pruned",
 }
 _LAYERS: dict[str, Callable[..., bottlenecks.Bottleneck]] = {
     "FPBasedResNetBottleneck": bottlenecks.Factorized,
@@ -74,17 +79,17 @@ _LAYERS: dict[str, Callable[..., bottlenecks.Bottleneck]] = {
 _REDUCTIONS = ("larger_resnet_bottleneck", "larger_resnet_layer1_bottleneck")
 
 
-def build(student: Student, shared: str) -> Network:
+def build(models: Mapping[str, Model], shared: str) -> Network:
     """The network, without weights.
 
     Args:
+        models: of each task.
         shared: the seed of the encoder's random weights.
 
     Raises:
         ConfigError: a class that sc2bench does not register or splitwatt does not export; names the
             file, the key and the page to read.
     """
-    models = student.models
     first = next(iter(models.values()))
     if first.key == "EntropicClassifier":
         return _entropic(first)
@@ -173,9 +178,9 @@ def _trunk(model: Model) -> trunks.Trunk:
             "model",
             list(_BACKBONES),
         )
-    make, argument, known = _BACKBONES[model.key]
+    make, argument, default, known = _BACKBONES[model.key]
     kwargs = model.kwargs
-    name = kwargs.get(argument, _DEFAULTS[argument])
+    name = kwargs.get(argument, default)
     if name not in known():
         raise ConfigError(
             f"{model.at}.kwargs.{argument} is '{name}', which is no model for {model.key}",
@@ -187,22 +192,13 @@ def _trunk(model: Model) -> trunks.Trunk:
             f"see {PAGE} for a network of your own",
         )
     inner = model_at(kwargs.get("bottleneck_config"), f"{model.at}.kwargs.bottleneck_config")
-    more: dict[str, Any] = {}
-    for key, value in kwargs.items():
-        if key in _FOR_TRAINING or key == argument:
-            continue
-        if key == "num_pruned_stages":
-            key = "pruned"
-        elif key not in (
-            "num_classes",
-            "replace_stride_with_dilation",
-            "groups",
-            "width_per_group",
-        ):
+    more = {k: v for k, v in kwargs.items() if k not in _FOR_TRAINING and k != argument}
+    for key in more:
+        if key not in _TRUNK_ARGUMENTS:
             raise ConfigError(
                 f"{model.at}.kwargs.{key} is not supported", f"see {PAGE} for a network of your own"
             )
-        more[key] = value
+    more = {_TRUNK_ARGUMENTS[key]: value for key, value in more.items()}
     trunk = _guarded(model, lambda: make(_bottleneck(inner), name, **more))
     _check_decoder(inner, trunk)
     return trunk
@@ -237,7 +233,7 @@ def _entropic(model: Model) -> EntropicResNet:
             f"on {name} after {place}",
             f"see {PAGE} to cut another model",
         )
-    return _guarded(model, lambda: EntropicResNet(place, _BITS, kwargs["num_classes"]))
+    return _guarded(model, lambda: EntropicResNet(place, kwargs["num_classes"]))
 
 
 def _guarded(model: Model, make: Callable[[], _T]) -> _T:

@@ -1,9 +1,9 @@
-"""Cleans an exported graph: folds constants, fuses layers, removes unused parts."""
+"""Cleans an exported graph: folds constants, removes unused parts.
+
+PyTorch's exporter has put batch normalisations into convolutions; runtimes do so for other layers.
+"""
 
 from __future__ import annotations
-
-from collections import Counter
-from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -14,12 +14,11 @@ from splitwatt.export.compat.view import uses_of
 
 
 def clean(model: onnx.ModelProto, ir_version: int, name: str) -> onnx.ModelProto:
-    """The same function with constants folded, affine layers fused and dead parts removed."""
+    """The same function with constants folded and dead parts removed."""
     graph = model.graph
     _constants_to_initializers(graph)
     _drop_identities(graph)
-    while _fold_constants(model) or _fuse_affine(graph):
-        pass
+    _fold_constants(model)
     drop_dead(graph)
     _drop_notes(model, ir_version, name)
     onnx.checker.check_model(model)
@@ -71,12 +70,10 @@ def _drop_identities(graph: onnx.GraphProto) -> None:
     refill(graph.node, kept)
 
 
-def _fold_constants(model: onnx.ModelProto) -> bool:
-    """Replace nodes with constant results by initializers, with onnxruntime. True if any was replaced."""
+def _fold_constants(model: onnx.ModelProto) -> None:
+    """Replace nodes with constant results by initializers, with onnxruntime."""
     graph = model.graph
     nodes = foldable(graph)
-    if not nodes:
-        return False
     computed = {name for node in nodes for name in node.output if name}
     folded = {id(node) for node in nodes}
     rest = [node for node in graph.node if id(node) not in folded]
@@ -89,115 +86,6 @@ def _fold_constants(model: onnx.ModelProto) -> bool:
         for name, value in run_constants(model, nodes, given, wanted).items():
             graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
     refill(graph.node, rest)
-    drop_dead(graph)
-    return True
-
-
-def _fuse_affine(graph: onnx.GraphProto) -> bool:
-    """Fold a BatchNormalization, Mul or Add by channel into the convolution before it."""
-    values = {tensor.name: tensor for tensor in graph.initializer}
-    uses = Counter(name for node in graph.node for name in node.input)
-    uses.update(value.name for value in graph.output)
-    producers = {node.output[0]: node for node in graph.node if node.op_type == "Conv"}
-    changed = False
-    kept = []
-    renamed: dict[str, str] = {}
-    for node in graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-        fuse = _AFFINE.get(node.op_type)
-        affine = fuse(node, values, producers) if fuse else None
-        if affine is None:
-            kept.append(node)
-            continue
-        source, scale, shift = affine
-        conv = producers[source]
-        shared = uses[source] != 1 or node.output[0] in {value.name for value in graph.output}
-        if shared or not all(name in values for name in conv.input[1:]):
-            kept.append(node)
-            continue
-        _scale_convolution(graph, conv, values, scale, shift)
-        renamed[node.output[0]] = source
-        uses[source] = uses[node.output[0]]
-        changed = True
-    refill(graph.node, kept)
-    return changed
-
-
-_Affine = tuple[str, np.ndarray, np.ndarray]
-_Values = dict[str, onnx.TensorProto]
-_Nodes = dict[str, onnx.NodeProto]
-
-
-def _batch_norm(node: onnx.NodeProto, values: _Values, convs: _Nodes) -> _Affine | None:
-    if node.input[0] not in convs or not all(name in values for name in node.input[1:]):
-        return None
-    scale, shift, mean, variance = (
-        numpy_helper.to_array(values[name]).astype(np.float64) for name in node.input[1:]
-    )
-    epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
-    factor = scale / np.sqrt(variance + epsilon)
-    return node.input[0], factor, shift - mean * factor
-
-
-def _by_channel(
-    node: onnx.NodeProto, values: _Values, convs: _Nodes
-) -> tuple[str, np.ndarray] | None:
-    """A convolution's output and the constant per channel that this node combines with it."""
-    first, second = node.input
-    if second in convs and first in values:
-        first, second = second, first
-    if first not in convs or second not in values or convs[first].input[1] not in values:
-        return None
-    constant = numpy_helper.to_array(values[second])
-    channels = values[convs[first].input[1]].dims[0]
-    if constant.size == 1 and constant.ndim <= 4:
-        return first, np.full(channels, constant.reshape(-1)[0], np.float64)
-    if constant.shape in ((1, channels, 1, 1), (channels, 1, 1)):
-        return first, constant.reshape(-1).astype(np.float64)
-    return None
-
-
-def _mul(node: onnx.NodeProto, values: _Values, convs: _Nodes) -> _Affine | None:
-    by_channel = _by_channel(node, values, convs)
-    return by_channel and (by_channel[0], by_channel[1], np.zeros_like(by_channel[1]))
-
-
-def _add(node: onnx.NodeProto, values: _Values, convs: _Nodes) -> _Affine | None:
-    by_channel = _by_channel(node, values, convs)
-    return by_channel and (by_channel[0], np.ones_like(by_channel[1]), by_channel[1])
-
-
-_AFFINE: dict[str, Callable[[onnx.NodeProto, _Values, _Nodes], _Affine | None]] = {
-    "BatchNormalization": _batch_norm,
-    "Mul": _mul,
-    "Add": _add,
-}
-
-
-def _scale_convolution(
-    graph: onnx.GraphProto,
-    conv: onnx.NodeProto,
-    values: _Values,
-    scale: np.ndarray,
-    shift: np.ndarray,
-) -> None:
-    """conv := scale * conv + shift, with new initializers (the old ones may be shared)."""
-    weight = numpy_helper.to_array(values[conv.input[1]]).astype(np.float64)
-    bias = (
-        numpy_helper.to_array(values[conv.input[2]]).astype(np.float64)
-        if len(conv.input) > 2
-        else np.zeros(weight.shape[0])
-    )
-    weight = weight * scale.reshape([-1] + [1] * (weight.ndim - 1))
-    names = [f"{conv.output[0]}_weight", f"{conv.output[0]}_bias"]
-    for name, value in zip(names, (weight, bias * scale + shift), strict=True):
-        tensor = numpy_helper.from_array(value.astype(np.float32), name)
-        if name in values:
-            values[name].CopyFrom(tensor)
-        else:
-            values[name] = graph.initializer.add()
-            values[name].CopyFrom(tensor)
-    conv.input[:] = [conv.input[0], *names]
 
 
 def _drop_notes(model: onnx.ModelProto, ir_version: int, name: str) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import onnx
@@ -19,6 +17,8 @@ from splitwatt.export.tracing.cleanup import clean
 if TYPE_CHECKING:
     from splitwatt.export.spec import Tensors
 
+# The exporter warns of its own age.
+logging.getLogger("torch.onnx").setLevel(logging.ERROR)
 _DIMENSION_NAMES = {2: ("n", "c"), 1: ("n",), 4: ("n", "c", "h", "w"), 3: ("n", "h", "w")}
 
 
@@ -35,7 +35,8 @@ def to_onnx(part: Part, example: Tensors, opset: int, ir_version: int) -> onnx.M
     buffer = io.BytesIO()
     part.module.eval()
     try:
-        with _quiet(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # on shapes that are traced on purpose
             torch.onnx.export(
                 part.module,
                 tuple(example[port.name] for port in part.inputs),
@@ -63,17 +64,3 @@ def to_onnx(part: Part, example: Tensors, opset: int, ir_version: int) -> onnx.M
         )
     model = onnx.load_model_from_string(buffer.getvalue())
     return clean(model, ir_version, part.name)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's warnings: on shapes that are traced on purpose, and on its own age."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -26,8 +27,11 @@ from splitwatt.export.compat.fit import Piece, fit
 from splitwatt.export.compat.macs import PRODUCTS, macs_of, sized
 from splitwatt.export.compat.view import opset_of, shape_of, type_name
 from splitwatt.export.spec import Part
-from splitwatt.export.tracing.parity import RELATIVE, match
+from splitwatt.export.tracing.parity import Difference
 from splitwatt.export.tracing.strips import strips_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Arrays = dict[str, np.ndarray]
 
@@ -152,6 +156,11 @@ def inputs_of(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     return [value for value in model.graph.input if value.name not in own]
 
 
+def parameters(modules: Sequence[nn.Module]) -> int:
+    """How many parameters the modules hold, each counted once."""
+    return sum(p.numel() for p in {id(p): p for m in modules for p in m.parameters()}.values())
+
+
 def params_after(piece: Piece, before: int) -> int:
     """The parameters of a piece after a cut: the weights and biases of its products.
 
@@ -193,34 +202,10 @@ def _run(pieces: Sequence[Piece], part: Part, runs: Sequence[Run]) -> tuple[Arra
         for held in tensors:
             feed = {name: held[name] for name in inputs}
             held.update(zip(names, session.run(names, feed), strict=True))
+    difference = Difference(part, "computes something else once it is fitted to its target")
     for run, held in zip(runs, tensors, strict=True):
-        _compare(part, held, run.made)
+        difference.add(held, run.made, "on a photograph")
     return tuple(first)
-
-
-def _compare(part: Part, outputs: Arrays, due: Arrays) -> None:
-    """Raise ExportError unless a photograph's outputs match those of the whole part."""
-    if part.compare == "boxes":
-        paired = len(match(outputs, due))
-        if not paired == len(due["scores"]) == len(outputs["scores"]):
-            raise _differs(part, f"{paired} of {len(due['scores'])} boxes are the same")
-        return
-    for port in part.outputs:
-        a, b = outputs[port.name], due[port.name]
-        if a.shape != b.shape or a.dtype != b.dtype:
-            raise _differs(part, f"{port.name} is {a.dtype} {a.shape}, not {b.dtype} {b.shape}")
-        if b.dtype.kind != "f":
-            if np.count_nonzero(a != b) > RELATIVE * b.size:
-                raise _differs(part, f"{np.count_nonzero(a != b)} values of {port.name} differ")
-        elif b.size and not float(np.abs(a - b).max()) <= RELATIVE * max(1, float(np.abs(b).max())):
-            raise _differs(part, f"{port.name} differs by {np.abs(a - b).max():.3g}")
-
-
-def _differs(part: Part, what: str) -> ExportError:
-    return ExportError(
-        f"the part '{part.name}' computes something else once it is fitted to its target: {what}",
-        "report this with the versions of onnx and onnxruntime",
-    )
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:

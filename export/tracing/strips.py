@@ -16,40 +16,12 @@ from onnx import helper, shape_inference
 from splitwatt.engines.bundle.manifest import StripRows, Strips
 
 # Operators that compute each value from values at the same position.
-_POINTWISE = frozenset(
-    [
-        "Abs",
-        "Add",
-        "BatchNormalization",
-        "Cast",
-        "Clip",
-        "DequantizeLinear",
-        "Div",
-        "Dropout",
-        "Elu",
-        "Erf",
-        "Exp",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "LeakyRelu",
-        "Max",
-        "Min",
-        "Mul",
-        "Neg",
-        "PRelu",
-        "Pow",
-        "QuantizeLinear",
-        "Relu",
-        "Selu",
-        "Sigmoid",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Sub",
-        "Tanh",
-    ]
-)
+_POINTWISE_NAMES = """
+    Abs Add BatchNormalization Cast Clip DequantizeLinear Div Dropout Elu Erf Exp HardSigmoid
+    HardSwish Identity LeakyRelu Max Min Mul Neg PRelu Pow QuantizeLinear Relu Selu Sigmoid
+    Softplus Softsign Sqrt Sub Tanh
+"""
+_POINTWISE = frozenset(_POINTWISE_NAMES.split())
 _WINDOWS = frozenset(["Conv", "MaxPool", "AveragePool"])
 
 

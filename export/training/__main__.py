@@ -20,7 +20,7 @@ from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.install import install_command
-from splitwatt.export.training import crops, photographs
+from splitwatt.export.training import photographs
 from splitwatt.export.training.photographs import Photograph
 from splitwatt.export.weights.files import locate
 from splitwatt.export.zoo.trained import LITE0, RATES, Trained
@@ -52,11 +52,8 @@ def main(arguments: Sequence[str]) -> int:
         f"{LITE0.backbone})")  # fmt: skip
     add("--split", metavar="MODULE", help="the last module of the encoder, such as layer2.0; "
         f"a wrong name lists the possible ones (default: {LITE0.at})")  # fmt: skip
-    add(
-        "--weights",
-        metavar="FILE",
-        help="the backbone's weights (default: those that timm downloaded)",
-    )
+    add("--weights", metavar="FILE",
+        help="the backbone's weights (default: those that timm downloaded)")  # fmt: skip
     add("--name", help="the split model's name (default: split_ and the backbone's name)")
     add("--iterations", type=int, default=ITERATIONS, help=f"default: {ITERATIONS}")
     add("--crops", type=int, default=CROPS, help=f"crops to train with (default: {CROPS})")
@@ -107,7 +104,7 @@ def _run(options: argparse.Namespace) -> int:
         photographs.fetch(out / "packages")
         pictures, stamps = photographs.load(out / "packages")
     training = [p for p in pictures if not p.held_out]
-    _say(f"{len(training)} photographs and {len(stamps)} stamps to train with, "
+    note(f"{len(training)} photographs and {len(stamps)} stamps to train with, "
          f"{len(pictures) - len(training)} photographs held out")  # fmt: skip
     _hold_out([p for p in pictures if p.held_out], backbone, recipe, out / "held-out")
     if options.only_held_out:
@@ -120,19 +117,19 @@ def _run(options: argparse.Namespace) -> int:
 
     def crop(number: int) -> torch.Tensor:
         random = np.random.default_rng((options.seed, number))
-        pixels = crops.random_crop(training, stamps, random, recipe.side)
+        pixels = photographs.random_crop(training, stamps, random, recipe.side)
         return normalised(pixels, recipe.preprocess)
 
     key = _key(options, recipe, loaded, pictures + stamps)
     pool = Pool.kept(out / f"pool-{key}.npz",
-                     lambda: Pool.make(split, whole, crop, options.crops, _say))  # fmt: skip
+                     lambda: Pool.make(split, whole, crop, options.crops, note))  # fmt: skip
     run = Training(split, pool, options.iterations, options.seed, began)
     state = out / f"state-{key}.pt"
     if run.resume(state):
-        _say(f"continues at iteration {run.done} of {run.iterations}")
+        note(f"continues at iteration {run.done} of {run.iterations}")
     else:
         run.start()
-    run.run(state, _say)
+    run.run(state, note)
     _write(run, options, out / f"{recipe.name}.safetensors", len(training))
     return 0
 
@@ -178,41 +175,36 @@ def _hold_out(
     edge = (side - recipe.side) // 2
     middle = np.s_[edge : edge + recipe.side]
     for number, picture in enumerate(pictures):
-        images = crops.fixed_crops(picture, _EACH, side)
+        images = photographs.fixed_crops(picture, _EACH, side)
         cropped = np.stack([np.asarray(i)[middle, middle] for i in images])
         with torch.no_grad():
             sure = backbone(normalised(cropped, recipe.preprocess)).softmax(1).amax(1)
         for index, image in enumerate(images):
             if sure[index] >= _SURE:
                 image.save(folder / f"{number:03d}-{index}.png")
-    _say(f"{len(list(folder.iterdir()))} held-out crops in {folder}")
+    note(f"{len(list(folder.iterdir()))} held-out crops in {folder}")
 
 
-def _write(run: Training, options: argparse.Namespace, weights: Path, photographs: int) -> None:
+def _write(run: Training, options: argparse.Namespace, weights: Path, count: int) -> None:
     import torch
     from safetensors.torch import save
 
     from splitwatt.export.networks.gained_split import shipped
 
     write_atomic(str(weights), save(shipped(run.split)))
+    command = " ".join(["python -m splitwatt.export.training", *options.arguments])
     stated = {
-        "command": _command(options.arguments),
+        "command": "make trained" if options.arguments == _MAKES else command,
         "seed": options.seed,
         "iterations": run.iterations,
         "crops": options.crops,
-        "photographs": photographs,
+        "photographs": count,
         "torch": torch.__version__,
         "machine": f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} threads",
         "minutes": round(run.seconds / 60, 1),
     }
     write_atomic(str(weights.with_name("training.json")), json.dumps(stated, indent=2) + "\n")
-    _say(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB")
-
-
-def _command(arguments: list[str]) -> str:
-    if arguments == _MAKES:
-        return "make trained"
-    return " ".join(["python -m splitwatt.export.training", *arguments])
+    note(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB")
 
 
 def _processor() -> str:
@@ -221,10 +213,6 @@ def _processor() -> str:
     text = table.read_text(encoding="utf-8") if table.is_file() else ""
     named = re.search(r"model name\s*: (.+)", text)
     return named.group(1) if named else platform.machine()
-
-
-def _say(text: str) -> None:
-    note(text)
 
 
 if __name__ == "__main__":

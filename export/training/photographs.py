@@ -1,4 +1,4 @@
-"""Photographs for training, from Debian packages of free ones; a part of them held out.
+"""Photographs for training, from Debian packages of free ones, a part of them held out; and crops of them.
 
 A photograph is training data or held out as a whole, by the hash of the first file that shows it:
 files whose 16x16 outlines nearly agree count as one photograph. Cut-out pictures with a transparent
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import re
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,39 +26,32 @@ from PIL import Image
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.engines.pipeline.image import decode_image, image_names
 
+
+def _each(pattern: str, names: str) -> tuple[str, ...]:
+    return tuple(pattern.format(name) for name in names.split())
+
+
 # Package -> files to take, as patterns under its root. Qt's resource files (.rcc) hold several.
 PACKAGES = {
-    "gcompris-qt-data": tuple(
-        f"usr/share/gcompris-qt/rcc/{name}.rcc"
-        for name in (
-            "categorization",
-            "details",
-            "erase",
-            "explore_farm_animals",
-            "explore_monuments",
-            "explore_world_animals",
-            "explore_world_music",
-            "clickgame",
-        )
+    "gcompris-qt-data": _each(
+        "usr/share/gcompris-qt/rcc/{}.rcc",
+        "categorization details erase explore_farm_animals explore_monuments "
+        "explore_world_animals explore_world_music clickgame",
     ),
     "lomiri-wallpapers-16.04": ("usr/share/backgrounds/*.jpg",),
     "mate-backgrounds": ("usr/share/backgrounds/mate/nature/*.jpg",),
     "palapeli-data": ("usr/share/palapeli/collection/*.jpg",),
-    "opencv-doc": tuple(
-        f"usr/share/doc/opencv-doc/examples/data/{name}.jpg"
-        for name in (
-            "aero1", "aloeL", "apple", "baboon", "board", "building", "butterfly", "fruits", "home",
-            "leuvenA", "licenseplate_motion", "messi5", "orange", "squirrel_cls", "stuff",
-        )
+    "opencv-doc": _each(
+        "usr/share/doc/opencv-doc/examples/data/{}.jpg",
+        "aero1 aloeL apple baboon board building butterfly fruits home leuvenA licenseplate_motion "
+        "messi5 orange squirrel_cls stuff",
     ),
-    "plasma-workspace-wallpapers": tuple(
-        f"usr/share/wallpapers/{name}/contents/images/*1920x1080.jpg"
-        for name in (
-            "BytheWater", "ColdRipple", "DarkestHour", "EveningGlow", "FallenLeaf", "Grey", "Kite",
-            "OneStandsOut", "Path", "summer_1am",
-        )
+    "plasma-workspace-wallpapers": _each(
+        "usr/share/wallpapers/{}/contents/images/*1920x1080.jpg",
+        "BytheWater ColdRipple DarkestHour EveningGlow FallenLeaf Grey Kite OneStandsOut Path "
+        "summer_1am",
     ),
-}  # fmt: skip
+}
 STAMPS = {"tuxpaint-stamps-default": ("usr/share/tuxpaint/stamps/**/*.png",)}
 _NO_PHOTOGRAPH = re.compile(r"cartoon|symbols|alphabet|people|flags|mirror|outline|naturalforces")
 # The least bytes of a stamp's file: a smaller one is a drawing.
@@ -65,6 +59,9 @@ _STAMP_BYTES = 40_000
 _LONGEST, _SHORTEST = 640, 180
 _HELD_OUT_OF = 4
 _SAME_BITS = 24
+# Area and shape of a random crop; how often a stamp is pasted onto it, and the stamp's size.
+_AREA, _SHAPE = (0.2, 1.0), 4 / 3
+_STAMPED, _STAMP_SIDE = 0.35, (0.4, 0.95)
 WEBP = re.compile(rb"RIFF(....)WEBPVP8", re.DOTALL)
 
 
@@ -185,3 +182,56 @@ def _small(image: Image.Image, mode: str) -> np.ndarray:
         width, height = (max(1, round(side * scale)) for side in image.size)
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image)
+
+
+def random_crop(
+    photographs: Sequence[Photograph],
+    stamps: Sequence[Photograph],
+    random: np.random.Generator,
+    side: int,
+) -> np.ndarray:
+    """uint8 (side, side, 3), flipped half of the time, with a stamp a third of the time."""
+    pixels = photographs[random.integers(len(photographs))].pixels
+    crop = _cut(pixels, random, _AREA, _SHAPE).resize((side, side), Image.Resampling.BICUBIC)
+    if stamps and random.random() < _STAMPED:
+        _lay(crop, stamps[random.integers(len(stamps))].pixels, random)
+    ready = np.asarray(crop)
+    return ready[:, ::-1] if random.random() < 0.5 else ready
+
+
+def fixed_crops(photograph: Photograph, number: int, side: int) -> list[Image.Image]:
+    """Square crops of a photograph: its middle, then others of at least 30 % of that area."""
+    height, width = photograph.pixels.shape[:2]
+    least = min(height, width)
+    left, top = (width - least) // 2, (height - least) // 2
+    image = Image.fromarray(photograph.pixels)
+    crops = [image.crop((left, top, left + least, top + least))]
+    random = np.random.default_rng(len(photograph.name))
+    square = np.s_[:least, :least]
+    for _ in range(number - 1):
+        top, left = random.integers(height - least + 1), random.integers(width - least + 1)
+        crops.append(_cut(photograph.pixels[top:, left:][square], random, (0.3, 0.9), 1.0))
+    return [crop.resize((side, side), Image.Resampling.BICUBIC) for crop in crops]
+
+
+def _cut(
+    pixels: np.ndarray, random: np.random.Generator, area: tuple[float, float], shape: float
+) -> Image.Image:
+    """A random rectangle whose width by height is between 1 / shape and shape."""
+    height, width = pixels.shape[:2]
+    share = random.uniform(*area) * height * width
+    ratio = math.exp(random.uniform(-math.log(shape), math.log(shape))) if shape > 1 else 1.0
+    w, h = (max(1, round(math.sqrt(own))) for own in (share * ratio, share / ratio))
+    w, h = min(width, w), min(height, h)
+    top, left = random.integers(height - h + 1), random.integers(width - w + 1)
+    return Image.fromarray(pixels[top : top + h, left : left + w])
+
+
+def _lay(crop: Image.Image, stamp: np.ndarray, random: np.random.Generator) -> None:
+    side = crop.width
+    image = Image.fromarray(stamp)
+    scale = random.uniform(*_STAMP_SIDE) * side / max(image.size)
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = random.integers(side - width + 1), random.integers(side - height + 1)
+    crop.paste(image, (int(left), int(top)), image)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from compressai.models.utils import remap_old_keys
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -73,7 +72,7 @@ def read(path: str, entry: str | None = None) -> LoadedFile:
         CheckpointError: no checkpoint, a truncated one, one that contains code, or a value that no
             trained model has.
     """
-    content = _safetensors(path) if path.endswith(".safetensors") else _pickled(path)
+    content = _content(path)
     state, notes = _choose(content, path, entry)
     tensors = _State(_renamed({str(k): v for k, v in state.items() if isinstance(v, Tensor)}, path))
     versions = getattr(state, "_metadata", {})
@@ -83,8 +82,10 @@ def read(path: str, entry: str | None = None) -> LoadedFile:
     return LoadedFile(path, tensors, tuple(notes), None if names is None else tuple(names))
 
 
-def _pickled(path: str) -> Any:
+def _content(path: str) -> Any:
     try:
+        if path.endswith(".safetensors"):
+            return load_file(path)
         with torch.serialization.safe_globals(_PLAIN):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -97,18 +98,7 @@ def _pickled(path: str) -> Any:
     except Exception as error:  # a parser of foreign bytes raises whatever they make it do
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise CheckpointError(
-            f"{path} is no PyTorch checkpoint: {reason}", "download it again: it may be truncated"
-        )
-
-
-def _safetensors(path: str) -> dict[str, Tensor]:
-    """timm's files of today: tensors and nothing else."""
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} is no file of safetensors: {str(error)[:120]}",
-            "download it again: it may be truncated",
+            f"{path} is no checkpoint: {reason}", "download it again: it may be truncated"
         )
 
 
@@ -266,47 +256,36 @@ def fill_bottleneck(layer: Any, state: Mapping[str, Any], source: LoadedFile) ->
         scales = renamed.get("gaussian_conditional.scale_table")
         if scales is not None and scales.numel():
             layer.gaussian_conditional.scale_table = scales.clone()
-        _take_tables(layer.gaussian_conditional, renamed, "gaussian_conditional.", source)
-    if hasattr(layer, "entropy_bottleneck"):
-        _take_tables(layer.entropy_bottleneck, renamed, "entropy_bottleneck.", source)
+    for name in ("gaussian_conditional", "entropy_bottleneck"):
+        model = getattr(layer, name, None)
+        # `update` keeps saved tables, as the papers' code does.
+        if model is not None and check_tables(model, renamed, f"{name}.", source):
+            for buffer in _TABLE_BUFFERS:
+                setattr(model, buffer, renamed[f"{name}.{buffer}"].clone())
     layer.update()
 
 
-def _take_tables(model: Any, state: Mapping[str, Any], prefix: str, source: LoadedFile) -> None:
-    """Take the tables that are saved in a file: `update` then keeps them, as the papers' code does."""
-    tables = [state.get(prefix + name) for name in _TABLE_BUFFERS]
-    if all(table is not None and table.numel() for table in tables):
-        check_tables(state, prefix, source, _rows(model))
-        for name, table in zip(_TABLE_BUFFERS, tables, strict=True):
-            setattr(model, name, table.clone())  # type: ignore[union-attr]
-
-
-def _rows(model: Any) -> tuple[int, str]:
-    if hasattr(model, "scale_table"):
-        return int(model.scale_table.numel()), "scales"
-    return int(model.channels), "channels"
-
-
-def check_tables(
-    state: Mapping[str, Any], prefix: str, source: LoadedFile, due: tuple[int, str]
-) -> None:
-    """Refuse saved entropy tables that belong to another bottleneck or are no distributions.
+def check_tables(model: Any, state: Mapping[str, Any], prefix: str, source: LoadedFile) -> bool:
+    """Whether a file has entropy tables; they must belong to this model and be distributions.
 
     Args:
-        prefix: of the names of the entropy model's tensors in `state`.
-        due: how many tables there must be, and one for each of what.
+        model: CompressAI's entropy model.
+        prefix: of the names of its tensors in `state`.
 
     Raises:
         CheckpointError: names the file and the tensor.
     """
     cdf, offset, length = (state.get(prefix + name) for name in _TABLE_BUFFERS)
     if cdf is None or offset is None or length is None or not cdf.numel():
-        return
+        return False
+    due, what = getattr(model, "channels", None), "channels"
+    if hasattr(model, "scale_table"):
+        due, what = model.scale_table.numel(), "scales"
     remedy = "save the state_dict again after model.update(force=True)"
-    if len(cdf) != due[0]:
+    if len(cdf) != due:
         raise CheckpointError(
-            f"{source.path}: {prefix}{_TABLE_BUFFERS[0]} holds tables for {len(cdf)} {due[1]} and "
-            f"the model has {due[0]}",
+            f"{source.path}: {prefix}{_TABLE_BUFFERS[0]} holds tables for {len(cdf)} {what} and "
+            f"the model has {due}",
             remedy,
         )
     try:
@@ -318,6 +297,7 @@ def check_tables(
             f"{wrong}",
             remedy,
         )
+    return True
 
 
 def differences(
@@ -357,69 +337,57 @@ def differences(
     return notes
 
 
-def recognise(state: Mapping[str, Any]) -> str:
-    """The kind of model that a state_dict belongs to, in a few words."""
-    keys = list(state)
-    kind = "a classification model"
-    if any(k.startswith("roi_heads.") for k in keys):
-        kind = "a Faster R-CNN"
-    elif any(k.startswith("head.classification_head.") for k in keys):
-        kind = "an SSD"
-    elif any(".convs." in k or k.startswith("aux_classifier.") for k in keys):
-        kind = "a DeepLabv3"
-    return kind + _trunk(keys) + _bottleneck(state)
-
-
-# A tensor that only one backbone has; the largest of a family comes first.
-_TRUNKS = (
-    ("layer3.35.conv1.weight", "ResNet-152"),
-    ("layer3.22.conv1.weight", "ResNet-101"),
-    ("layer3.5.conv1.weight", "ResNet-50"),
-    ("s2.b1.conv1.conv.weight", "RegNet"),
-    ("blocks.0.attn.qkv.weight", "ViT"),
+# What the name of a tensor says of its model; the largest trunk of a family comes first.
+_HEADS = (
+    (re.compile(r"^roi_heads\."), "a Faster R-CNN"),
+    (re.compile(r"^head\.classification_head\."), "an SSD"),
+    (re.compile(r"\.convs\.|^aux_classifier\."), "a DeepLabv3"),
 )
-
-
+_TRUNKS = (
+    (re.compile(r"(?:^|\.)layer3\.35\.conv1\.weight$"), " on a ResNet-152"),
+    (re.compile(r"(?:^|\.)layer3\.22\.conv1\.weight$"), " on a ResNet-101"),
+    (re.compile(r"(?:^|\.)layer3\.5\.conv1\.weight$"), " on a ResNet-50"),
+    (re.compile(r"(?:^|\.)s2\.b1\.conv1\.conv\.weight$"), " on a RegNet"),
+    (re.compile(r"(?:^|\.)blocks\.0\.attn\.qkv\.weight$"), " on a ViT"),
+)
+# The last layer of a bottleneck's encoder, by its prior; its first size is the channels.
+_PRIORS = (
+    (re.compile(r"bottleneck_layer\.encoder\.4\.weight$"), ""),
+    (re.compile(r"bottleneck_layer\.g_a\.4\.weight$"), ", with a hyperprior,"),
+    (re.compile(r"bottleneck_layer\.encoder\.11\.weight$"), ", of 8 bits,"),
+)
 # Tensors whose first size is the value of a config's key.
 _SIZED = (
     (re.compile(r"(?:^|\.)(?:encoder|g_a)\.4\.weight$"), "num_bottleneck_channels"),
     (re.compile(r"(?:^|\.)(?:decoder|g_s)\.4\.weight$"), "num_target_channels"),
     (re.compile(r"(?:^|\.)(?:fc|head|cls_score|classifier\.4)\.weight$"), "num_classes"),
 )
+_Patterns = Sequence[tuple[re.Pattern[str], str]]
+
+
+def recognise(state: Mapping[str, Any]) -> str:
+    """The kind of model that a state_dict belongs to, in a few words."""
+    (kind, _), *_ = [*_matches(state, _HEADS), ("a classification model", "")]
+    (trunk, _), *_ = [*_matches(state, _TRUNKS), ("", "")]
+    for prior, key in _matches(state, _PRIORS):
+        if state[key].dim():
+            return f"{kind}{trunk} with a bottleneck{prior} of {len(state[key])} channels"
+    return kind + trunk
+
+
+def _matches(state: Mapping[str, Any], rows: _Patterns) -> list[tuple[str, str]]:
+    """What the patterns that match say, in their order, and the tensor that each matches."""
+    return [(text, key) for name, text in rows for key in state if name.search(key)]
 
 
 def _options(unfit: Mapping[str, Tensor]) -> str:
     """The config keys and values that would fit tensors of another shape."""
     matches = [
-        f"{key}: {value.shape[0]}"
-        for pattern, key in _SIZED
-        for name, value in unfit.items()
-        if pattern.search(name) and value.dim()
+        f"{text}: {len(unfit[key])}" for text, key in _matches(unfit, _SIZED) if unfit[key].dim()
     ]
     if not matches:
         return ""
     return f"; a config with {', '.join(matches)} would fit (export --sc2bench CONFIG.yaml)"
-
-
-def _trunk(keys: Sequence[str]) -> str:
-    for tensor, name in _TRUNKS:
-        if any(key == tensor or key.endswith("." + tensor) for key in keys):
-            return f" on a {name}"
-    return ""
-
-
-def _bottleneck(state: Mapping[str, Any]) -> str:
-    """The bottleneck's prior and channels, by its encoder's last layer."""
-    priors = {
-        "bottleneck_layer.encoder.4.weight": "",
-        "bottleneck_layer.g_a.4.weight": ", with a hyperprior,",
-        "bottleneck_layer.encoder.11.weight": ", of 8 bits,",
-    }
-    for key, value in state.items():
-        for last, prior in priors.items():
-            if key.endswith(last) and value.dim() == 4:
-                return f" with a bottleneck{prior} of {value.shape[0]} channels"
-    return ""
 
 
 def _free(key: str) -> bool:

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from splitwatt.device_configs.errors import CheckpointError, UsageError
 from splitwatt.device_configs.files import sha256_file
@@ -64,23 +64,18 @@ def locate(
         if given is None:
             return None
         raise UsageError(f"no checkpoint of {model} was published", "give --weights random")
-    if given is not None and os.path.isfile(given):
-        _check_rate(
-            given, next(c for c in checkpoints if c.role == _role(given, checkpoints)), rate
-        )
-        other = (elsewhere or {}).get(os.path.basename(given))
-        if other is not None:
-            raise _another_rate(given, f"rate point {other}", rate)
     paths = {c.role: _first(c, _roots(given)) for c in checkpoints}
     if given is not None and os.path.isfile(given):
-        paths[_role(given, checkpoints)] = given
+        own = _own(given, checkpoints)
+        _check_rate(given, own, rate, elsewhere or {})
+        paths[own.role] = given
     missing = [c for c in checkpoints if paths[c.role] is None]
     if missing and given is None:
         return None
     if missing:
-        lacks = (
-            f"{given} holds no" if os.path.isdir(given or "") else f"next to {given} there is no"
-        )
+        lacks = f"{given} holds no"
+        if os.path.isfile(str(given)):
+            lacks = f"next to {given} there is no"
         raise CheckpointError(
             f"{lacks} {missing[0].role} checkpoint of {model} ({missing[0].paths[0]})",
             f"'splitwatt weights {model}' says where to get it",
@@ -100,40 +95,26 @@ def other_rates(system: System, rate: str | None) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class Advice:
-    """How to get one checkpoint.
+def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> dict[str, Any]:
+    """How to get a checkpoint of a model.
 
-    put: where to put it; also: other paths that are searched; path: where it is, None if missing.
+    Returns:
+        Of the checkpoint: role, url, archive, package; `put`: where to put it; `also`: other paths
+        that are searched; `path`: where it is, None if missing.
     """
-
-    role: str
-    url: str | None
-    archive: bool
-    bytes: int | None
-    put: str
-    also: list[str]
-    path: str | None
-    package: str | None = None
-
-
-def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
-    """How to get the weights of a model."""
+    put, also = as_downloaded(checkpoint), []
     if checkpoint.archive:
         put, *also = (os.path.join(PLACE, path) for path in checkpoint.paths)
-    else:
-        put, also = as_downloaded(checkpoint), []
     paths = locate((checkpoint,), None, model, rate) or {}
-    return Advice(
-        checkpoint.role,
-        checkpoint.url,
-        checkpoint.archive,
-        checkpoint.bytes,
-        put,
-        also,
-        paths.get(checkpoint.role),
-        checkpoint.package,
-    )
+    return {
+        "role": checkpoint.role,
+        "url": checkpoint.url,
+        "archive": checkpoint.archive,
+        "put": put,
+        "also": also,
+        "path": paths.get(checkpoint.role),
+        "package": checkpoint.package,
+    }
 
 
 def as_downloaded(checkpoint: Checkpoint) -> str:
@@ -205,26 +186,25 @@ def _in_timms_cache(checkpoint: Checkpoint) -> str | None:
     return None
 
 
-def _role(given: str, checkpoints: Sequence[Checkpoint]) -> str:
-    """The role of the user's file by its name, else the first role."""
+def _own(given: str, checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """The checkpoint that the user's file is by its name, else the first one."""
     name = os.path.basename(given)
-    for checkpoint in checkpoints:
-        if name in {os.path.basename(path) for path in checkpoint.paths}:
-            return checkpoint.role
-    return checkpoints[0].role
+    named = (c for c in checkpoints if name in map(os.path.basename, c.paths))
+    return next(named, checkpoints[0])
 
 
-def _check_rate(path: str, checkpoint: Checkpoint, rate: str | None) -> None:
-    """Refuse a file whose name has another beta or number of channels than the checkpoint's own."""
+def _check_rate(
+    path: str, checkpoint: Checkpoint, rate: str | None, elsewhere: Mapping[str, str]
+) -> None:
+    """Refuse a file whose name is for another rate point, or has another beta or number of channels."""
+    name = os.path.basename(path)
+    other = f"rate point {elsewhere[name]}" if name in elsewhere else ""
     for what, pattern in (("beta", _BETA), ("channels:", _CHANNELS)):
-        said = pattern.search(os.path.basename(path))
-        due = pattern.search(os.path.basename(checkpoint.paths[0]))
-        if said and due and float(said.group(1)) != float(due.group(1)):
-            raise _another_rate(path, f"{what} {said.group(1)}", rate)
-
-
-def _another_rate(path: str, said: str, rate: str | None) -> CheckpointError:
-    return CheckpointError(
-        f"{path} is for {said}, not {rate}",
-        "give the file of that rate point, or export the other one",
-    )
+        stated, due = pattern.search(name), pattern.search(os.path.basename(checkpoint.paths[0]))
+        if stated and due and float(stated.group(1)) != float(due.group(1)):
+            other = f"{what} {stated.group(1)}"
+    if other:
+        raise CheckpointError(
+            f"{path} is for {other}, not {rate}",
+            "give the file of that rate point, or export the other one",
+        )

@@ -21,9 +21,8 @@ from torchvision.ops import FrozenBatchNorm2d
 from splitwatt.device_configs.errors import ExportError
 from splitwatt.export.spec import SEED
 
-# Bits per symbol at the smallest and the largest beta of the papers.
-_BITS_AT_SMALLEST, _BITS_AT_LARGEST = 4.0, 1.2
-_SMALLEST_BETA, _LARGEST_BETA = 0.32, 20.48
+# Bits per symbol at the most and the least expensive rate point of the papers.
+_MOST_BITS, _LEAST_BITS = 4.0, 1.2
 # A logistic distribution of scale s has about log2(s) + 2.9 bits once rounded to integers.
 _LOGISTIC_BITS = 2.9
 # A side latent's deviation, and a scale's and a mean's, relative to the latent's own.
@@ -69,16 +68,19 @@ def _run_with(hooks: Sequence[RemovableHandle], run: Callable[[], Any]) -> None:
             hook.remove()
 
 
-def bits_at(rate: str) -> float:
-    """Bits per symbol of a rate point's random latents."""
-    octaves = math.log2(float(rate) / _SMALLEST_BETA) / math.log2(_LARGEST_BETA / _SMALLEST_BETA)
-    return _BITS_AT_SMALLEST + octaves * (_BITS_AT_LARGEST - _BITS_AT_SMALLEST)
+def bits_at(
+    rate: str,
+    betas: tuple[float, float] = (0.32, 20.48),
+    bits: tuple[float, float] = (_MOST_BITS, _LEAST_BITS),
+) -> float:
+    """Bits per symbol of a rate point's random latents: `bits` at `betas`, falling with the logarithm."""
+    low, high = betas
+    return bits[0] + math.log2(float(rate) / low) / math.log2(high / low) * (bits[1] - bits[0])
 
 
 def bits_between(index: int, count: int) -> float:
     """Bits per symbol of a rate point by its index, if rates are no betas; 0 is the most expensive."""
-    share = index / max(1, count - 1)
-    return _BITS_AT_SMALLEST + share * (_BITS_AT_LARGEST - _BITS_AT_SMALLEST)
+    return _MOST_BITS + index / max(1, count - 1) * (_LEAST_BITS - _MOST_BITS)
 
 
 def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
@@ -89,9 +91,7 @@ def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
     """
     mix_gdns(layer)
     with torch.no_grad():
-        latent = fit_encoder(layer.encoder, images, lambda latent: widening(latent, bits))
-        fit_entropy(layer.entropy_bottleneck, latent)
-        rounded = quantised(layer.entropy_bottleneck, latent.float())
+        rounded = fit_factorized(layer.encoder, layer.entropy_bottleneck, images, bits)
         layer.decoder[-1].weight.div_(layer.decoder(rounded).std())
     return rounded
 
@@ -117,6 +117,15 @@ def fit_encoder(
         scale_channels(layer, factor)
     encoder.float()
     return latent * factor[:, None, None]  # type: ignore[no-any-return]
+
+
+def fit_factorized(
+    encoder: Any, bottleneck: Any, images: Tensor, bits: float, **more: Any
+) -> Tensor:
+    """Fit an encoder and CompressAI's bottleneck of its latent; returns the latent as decoded."""
+    latent = fit_encoder(encoder, images, lambda latent: widening(latent, bits), **more)
+    fit_entropy(bottleneck, latent)
+    return quantised(bottleneck, latent.float())
 
 
 def fit_side(h_a: Any, bottleneck: Any, latent: Tensor) -> Tensor:
@@ -264,15 +273,11 @@ def shift_bias(layer: Any, offsets: Tensor) -> None:
 
 def level_while(layers: Sequence[nn.Module], spread: float, run: Callable[[], Any]) -> None:
     """`level` the outputs of convolutions as `run()` makes them."""
-    hooks = [
-        layer.register_forward_hook(lambda m, _, output: _level_output(m, output, spread))
-        for layer in layers
-    ]
-    _run_with(hooks, run)
 
+    def hook(layer: nn.Module, _: Any, output: Tensor) -> None:
+        level(layer, pixels(output), spread)  # a hook that returns something replaces the output
 
-def _level_output(layer: nn.Module, output: Tensor, spread: float) -> None:
-    level(layer, pixels(output), spread)  # a hook that returns something replaces the output
+    _run_with([layer.register_forward_hook(hook) for layer in layers], run)
 
 
 def class_offsets(classes: int) -> Tensor:

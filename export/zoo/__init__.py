@@ -8,7 +8,6 @@ No file of the zoo imports PyTorch before a system is built.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import importlib
@@ -16,14 +15,14 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from splitwatt.device_configs.errors import SplitwattError, UsageError
+from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import check_known, suggestion
 from splitwatt.engines.bundle.manifest import TASKS
 from splitwatt.engines.bundle.model_name import ModelName, check_own_name, read_name
-from splitwatt.export.spec import Network, System
+from splitwatt.export.spec import System
 
 # Rows of files that a user named, each with its file, by the row's name.
 _own: dict[str, tuple[System, str]] = {}
@@ -107,21 +106,7 @@ def add_file(path: str) -> None:
         raise UsageError(
             f"{path}: SYSTEMS must be a list of System", "docs/adding-a-model.md shows one"
         )
-    add([dataclasses.replace(row, build=_guarded(row, path)) for row in rows], path)
-
-
-def _guarded(row: System, path: str) -> Callable[[str | None], Network]:
-    """Its `build`, whose errors are one sentence."""
-
-    def build(rate: str | None) -> Network:
-        try:
-            return row.build(rate)
-        except SplitwattError:
-            raise
-        except Exception as error:
-            raise _wrong(path, f"does not build {row.name}", error) from error
-
-    return build
+    add(rows, path)
 
 
 def fault_of(system: str, error: Exception) -> UsageError | None:
@@ -146,13 +131,9 @@ def _wrong(path: str, what: str, error: BaseException) -> UsageError:
 
 @functools.cache
 def _packaged() -> dict[str, System]:
-    systems: dict[str, System] = {}
-    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
-        for system in importlib.import_module(f"{__name__}.{module}").SYSTEMS:
-            if system.name in systems:
-                raise ValueError(f"two systems of the zoo are named {system.name}")
-            systems[system.name] = system
-    return systems
+    modules = sorted(info.name for info in pkgutil.iter_modules(__path__))
+    rows = (importlib.import_module(f"{__name__}.{module}").SYSTEMS for module in modules)
+    return {system.name: system for systems in rows for system in systems}
 
 
 def names() -> list[str]:

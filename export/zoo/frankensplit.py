@@ -49,12 +49,9 @@ def _system(short: str, size: str) -> System:
 
     def checkpoints(rate: str | None) -> tuple[Checkpoint, ...]:
         own = f"ilsvrc2012/frankensplit/{prefix}{short}-beta{rate}.pt"
-        return (
-            Checkpoint("compressor", (own,), None, archive=True),
-            Checkpoint(
-                "backbone", (url.rsplit("/", 1)[1],), url, hub=f"timm/{timm_name}.{_TAGS[kind]}"
-            ),
-        )
+        hub = f"timm/{timm_name}.{_TAGS[kind]}"
+        backbone = Checkpoint("backbone", (url.rsplit("/", 1)[1],), url, hub=hub)
+        return Checkpoint("compressor", (own,), None, archive=True), backbone
 
     return System(
         name=prefix + short,

@@ -146,10 +146,10 @@ def _row(codec: InputCodec) -> System:
     """A codec before ResNet-50, for the list."""
     inner = next(system for system in whole.SYSTEMS if system.name == "resnet50")
     row = _system(codec, inner)
-    before = (
-        f"before any whole model: {codec.name}{'@' + codec.rates[0] if codec.rates else ''}+swin_b"
-    )
-    return replace(row, notes=row.notes if codec.unavailable else (before, *row.notes))
+    if codec.unavailable:
+        return row
+    rate = f"@{codec.rates[0]}" if codec.rates else ""
+    return replace(row, notes=(f"before any whole model: {codec.name}{rate}+swin_b", *row.notes))
 
 
 SYSTEMS = [_row(codec) for codec in _CODECS]

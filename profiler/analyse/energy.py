@@ -20,7 +20,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import LEAST_REPETITIONS, bootstrap_mean
 from splitwatt.energy.joules.per_image import LEAST_BLOCK_S, block_energy
-from splitwatt.energy.joules.per_rail import readings_of, total_joules, trace_energy
+from splitwatt.energy.joules.windows import readings_of, total_joules, trace_energy
 from splitwatt.energy.trace.files import Trace, metadata_path, read_trace
 from splitwatt.profiler.config.config import SPLIT
 from splitwatt.profiler.records.blocks import IDLE, INFERENCES, StageBlock, Window
@@ -127,7 +127,7 @@ def power_trace(path: str) -> Optional[Trace]:
 
 
 def pooled_interval(rails: Sequence[RailJoules]) -> Optional[_Interval]:
-    """The 95 % interval of the mean of several blocks' joules per image; None of too few.
+    """The 95 % interval of the mean of several blocks' joules per image; None with too few.
 
     Over the blocks where there are five, which shows what differs between them; else over the
     pieces of all of them.

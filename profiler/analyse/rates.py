@@ -14,6 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from splitwatt.profiler.analyse.conditions import measured_links
 from splitwatt.profiler.analyse.energy import RailJoules, energy_of
 from splitwatt.profiler.analyse.times import charged_bytes, local_s, network_s, server_s
 from splitwatt.profiler.links.link import PAYLOAD, WIRE
@@ -115,7 +116,7 @@ def resample_scale(*counts: int) -> float:
 
 def cases(run: Run) -> List[Case]:
     """Every configuration and backend of a run that has samples, in the config's order."""
-    measured = bool(over_measured(run))
+    measured = bool(measured_links(run.config))
     charged = charged_by(run)
     energies = _energies(run)
     gathered = []
@@ -135,17 +136,12 @@ def group_of(id: str) -> str:
     return letters.group() if letters else id
 
 
-def over_measured(run: Run) -> List[str]:
-    """Names of the links that the run's samples were taken over, so that their time is in them."""
-    return [link.name for link in run.config.links if link.measured]
-
-
 def charged_by(run: Run) -> str:
     """What the run's simulated links charge; without any, what measured ones carried."""
     simulated = [link.bytes for link in run.config.links if not link.measured]
     if simulated:
         return simulated[0]
-    return WIRE if over_measured(run) else PAYLOAD
+    return WIRE if measured_links(run.config) else PAYLOAD
 
 
 def case_of(

@@ -1,8 +1,7 @@
 """What the times of many samples say: quantiles and what bounds them, and which are outliers.
 
 Plain Python, for boards too. Intervals and bounds come from order statistics and the binomial
-distribution, so they ask nothing of the shape of the distribution; they do take samples as
-independent.
+distribution, so they hold for a distribution of any shape; they do assume independent samples.
 """
 
 import math
@@ -14,7 +13,8 @@ from splitwatt.profiler.records.fields import field, record
 LEVEL = 0.95
 # MLPerf's load generator, early stopping: bounds hold with this confidence.
 BOUND_CONFIDENCE = 0.99
-# Tukey: a value further than this many interquartile ranges outside the quartiles is "far out".
+# Tukey: a value further than this many interquartile ranges outside the quartiles is "far out". It
+# stays in every figure: a rule cannot know whether it was a fault.
 FENCE = 3.0
 _LEAST_FOR_FENCES = 8
 _NEGLIGIBLE = 1e-18
@@ -45,24 +45,20 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float], level: float = LEVEL) -> Optional[Spread]:
-    """Quantiles of `values`, the median's interval and the upper bounds; None of no values."""
+    """Quantiles of `values`, the median's interval and the upper bounds; None without values."""
     if not values:
         return None
     ordered = sorted(values)
-    middle = interval(ordered, 0.5, level)
-    fences = far_out(ordered)
+    low, high = interval(ordered, 0.5, level) or (None, None)
+    first, middle, third = (quantile_of_sorted(ordered, p) for p in (0.25, 0.5, 0.75))
+    reach = FENCE * (third - first)
+    outliers = sum(not first - reach <= value <= third + reach for value in ordered)
     return Spread(
-        len(ordered),
-        quantile_of_sorted(ordered, 0.5),
-        quantile_of_sorted(ordered, 0.9),
-        quantile_of_sorted(ordered, 0.99),
-        middle[0] if middle else None,
-        middle[1] if middle else None,
-        relative_width(ordered, level),
-        bound(ordered, 0.9, BOUND_CONFIDENCE),
-        bound(ordered, 0.99, BOUND_CONFIDENCE),
-        None if fences is None else sum(not fences[0] <= v <= fences[1] for v in ordered),
-    )
+        len(ordered), middle, quantile_of_sorted(ordered, 0.9), quantile_of_sorted(ordered, 0.99),
+        low, high, relative_width(ordered, level),
+        bound(ordered, 0.9, BOUND_CONFIDENCE), bound(ordered, 0.99, BOUND_CONFIDENCE),
+        outliers if len(ordered) >= _LEAST_FOR_FENCES else None,
+    )  # fmt: skip
 
 
 def quantile(values: Sequence[float], p: float) -> float:
@@ -77,18 +73,6 @@ def relative_width(values: Sequence[float], level: float = LEVEL) -> Optional[fl
     if ends is None or quantile_of_sorted(ordered, 0.5) <= 0:
         return None
     return (ends[1] - ends[0]) / (2 * quantile_of_sorted(ordered, 0.5))
-
-
-def far_out(values: Sequence[float], fence: float = FENCE) -> Optional[Tuple[float, float]]:
-    """The fences outside of which a value is flagged; None of fewer than eight values.
-
-    A flagged value stays in every figure: a rule cannot know whether it was a fault.
-    """
-    if len(values) < _LEAST_FOR_FENCES:
-        return None
-    ordered = sorted(values)
-    low, high = quantile_of_sorted(ordered, 0.25), quantile_of_sorted(ordered, 0.75)
-    return low - fence * (high - low), high + fence * (high - low)
 
 
 def interval(ordered: Sequence[float], p: float, level: float) -> Optional[Tuple[float, float]]:

@@ -1,7 +1,8 @@
 """The short table at the end of a profile; `splitwatt report` makes the real ones."""
 
 from functools import partial
-from typing import Any, Dict, List, Optional
+from itertools import product
+from typing import Dict, List, Optional, Sequence
 
 from splitwatt.device_configs.printable import table
 from splitwatt.profiler.analyse.conditions import other_conditions, quota_note
@@ -20,11 +21,8 @@ def short_table(run: Run) -> str:
               "network ms", "total ms", "+- %"]  # fmt: skip
     header += ["images/s"] if flows else []
     header += ["payload B"] + ["at %s, s" % link.name for link in run.config.links]
-    rows = [header] + [
-        _row(run, row.id, backend, flows)
-        for row in run.config.configurations
-        for backend in run.config.backends
-    ]
+    both = product(run.config.configurations, run.config.backends)
+    rows = [header] + [_row(run, row.id, backend, flows) for row, backend in both]
     return table(rows, _drop(header))
 
 
@@ -73,8 +71,7 @@ def remarks(run: Run) -> List[str]:
     ):
         counts = [
             "%s on %s %d" % (row.id, backend, of(run.measured(row.id, backend)))
-            for row in run.config.configurations
-            for backend in run.config.backends
+            for row, backend in product(run.config.configurations, run.config.backends)
             if of(run.measured(row.id, backend))
         ]
         sentences += [text % ", ".join(counts)] if counts else []
@@ -100,49 +97,38 @@ def _too_wide(run: Run) -> List[str]:
     until, sentences = run.config.until, []
     if until is None or until.relative_width is None or not run.finished:
         return []
-    for config in run.config.configurations:
-        for backend in run.config.backends:
-            times = run.measured(config.id, backend).known(_total)
-            width = relative_width(times.tolist(), until.level)
-            if width is None or width > until.relative_width:
-                shown = "not known" if width is None else "known to +-%.1f %%" % (100 * width)
-                sentences.append(
-                    "%s on %s: the median is %s, not +-%.1f %%, when the limit was met"
-                    % (config.id, backend, shown, 100 * until.relative_width)
-                )
+    for config, backend in product(run.config.configurations, run.config.backends):
+        times = run.measured(config.id, backend).known(_total)
+        width = relative_width(times.tolist(), until.level)
+        if width is None or width > until.relative_width:
+            shown = "not known" if width is None else "known to +-%.1f %%" % (100 * width)
+            sentences.append(
+                "%s on %s: the median is %s, not +-%.1f %%, when the limit was met"
+                % (config.id, backend, shown, 100 * until.relative_width)
+            )
     return sentences
 
 
 def _row(run: Run, config: str, backend: str, flows: Dict[str, Optional[float]]) -> List[str]:
     good = run.measured(config, backend)
     tried = run.samples.where(lambda s: (s.config, s.backend, s.warmup) == (config, backend, False))
+    # Until a process was ready to run, and its first inference: in no other figure.
+    starts = [row for row in run.starts if (row.config, row.backend) == (config, backend)]
+    ready = [(s.cuda_init_s or 0.0) + s.open_s + (s.server_load_s or 0.0) for s in starts]
+    firsts = [start.first_inference_s for start in starts]
     cells = [config, backend, str(len(good)), str(len(tried) - len(good))]
-    cells += _starting(run, config, backend)
-    cells += [_ms(good, local_s), _ms(good, server_s), _ms(good, network_s), _ms(good, _total)]
-    width = relative_width(good.known(_total).tolist())
-    cells.append("-" if width is None else "%.1f" % (100 * width))
+    cells += [_median(ready, "%.2f"), _median(firsts, "%.1f", 1000)]
+    for of in (local_s, server_s, network_s, _total):
+        cells.append(_median(good.known(of).tolist(), "%.1f", 1000))
+    cells.append(_median([relative_width(good.known(_total).tolist())], "%.1f", 100))
     if flows:
-        rate = _median([flows.get(block) for block in good.by(lambda sample: sample.block)])
-        cells.append("-" if rate is None else "%.2f" % rate)
+        blocks = good.by(lambda sample: sample.block)
+        cells.append(_median([flows.get(block) for block in blocks], "%.2f"))
     # What links carry: the published size where it is charged, else the bytes made here.
-    payload = _median(good.known(_charged).tolist())
-    cells.append("-" if payload is None else "%d" % payload)
+    cells.append(_median(good.known(_charged).tolist(), "%d"))
     for link in run.config.links:
-        seconds = _median(good.known(partial(end_to_end_s, link=link)).tolist())
-        cells.append("-" if seconds is None else "%.3f" % seconds)
+        cells.append(_median(good.known(partial(end_to_end_s, link=link)).tolist(), "%.3f"))
     return cells
-
-
-def _starting(run: Run, config: str, backend: str) -> List[str]:
-    """Until a process was ready to run, and its first inference: in no other figure."""
-    own = [row for row in run.starts if (row.config, row.backend) == (config, backend)]
-    ready = [(s.cuda_init_s or 0.0) + s.open_s + (s.server_load_s or 0.0) for s in own]
-    first = _median([start.first_inference_s for start in own])
-    opened = _median(ready)
-    return [
-        "-" if opened is None else "%.2f" % opened,
-        "-" if first is None else "%.1f" % (1000 * first),
-    ]
 
 
 def _total(sample: Sample) -> Optional[float]:
@@ -154,11 +140,7 @@ def _charged(sample: Sample) -> Optional[int]:
     return sample.payload_bytes if published is None else published
 
 
-def _ms(samples: Samples, of: Any) -> str:
-    seconds = _median(samples.known(of).tolist())
-    return "-" if seconds is None else "%.1f" % (1000 * seconds)
-
-
-def _median(values: List[Any]) -> Optional[float]:
+def _median(values: Sequence[Optional[float]], shown: str, scale: float = 1.0) -> str:
+    """The median of the known values as text; "-" without any."""
     known = [value for value in values if value is not None]
-    return quantile(known, 0.5) if known else None
+    return shown % (scale * quantile(known, 0.5)) if known else "-"

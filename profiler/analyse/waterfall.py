@@ -7,7 +7,7 @@ between them and how sure it is.
 from typing import List, NamedTuple, Optional, Sequence
 
 from splitwatt.profiler.records.blocks import ClockEstimate
-from splitwatt.profiler.records.sample import Sample, same_session
+from splitwatt.profiler.records.sample import Request, Sample, same_session
 
 # What two clocks may drift apart: crystals within 100 ppm at each end.
 DRIFT = 200e-6
@@ -46,8 +46,7 @@ def waterfall(sample: Sample, estimates: Sequence[ClockEstimate]) -> List[Bar]:
         if ".server." in stage or stage.endswith(".network"):
             request = requests.pop(slot, None)
             if request is not None:
-                bars += _round_trip(sample, slot, at, request.server_monotonic_s, estimates,
-                                    request.sent_monotonic_s)  # fmt: skip
+                bars += _round_trip(sample, slot, request, at, estimates)
                 at = bars[-1].start_s + bars[-1].seconds
             continue
         bars.append(Bar(stage, "board", at, seconds, 0.0))
@@ -56,13 +55,9 @@ def waterfall(sample: Sample, estimates: Sequence[ClockEstimate]) -> List[Bar]:
 
 
 def _round_trip(
-    sample: Sample,
-    slot: str,
-    at: float,
-    server_s: Optional[float],
-    estimates: Sequence[ClockEstimate],
-    sent_s: Optional[float],
+    sample: Sample, slot: str, request: Request, at: float, estimates: Sequence[ClockEstimate]
 ) -> List[Bar]:
+    server_s, sent_s = request.server_monotonic_s, request.sent_monotonic_s
     network_s = sample.stages[slot + ".network"]
     up_s, sure_s = network_s / 2, None
     clock = None if sent_s is None else offset_at(estimates, sent_s, session=sample.session)

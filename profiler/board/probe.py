@@ -1,7 +1,7 @@
-"""Clocks, temperatures and signs of throttling, read between samples for next to nothing.
+"""Clocks, temperatures and signs of throttling, read between samples at almost no cost.
 
 Every file is opened once. A reading stops after `BUDGET_S` and the next one goes on from there, so
-that many files, or slow ones (a Jetson asks its firmware for some), cost no sample more than that;
+that many files, or slow ones (a Jetson asks its firmware for some), delay no sample by more;
 what was not read this time keeps its last value.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from splitwatt.device_configs.detect import device_model
 from splitwatt.device_configs.input.small_files import text_of
 from splitwatt.device_configs.nvml import LIBRARY, Nvml, NvmlError
-from splitwatt.energy.rails.sysfs import NumberFile, optional
+from splitwatt.energy.rails.sysfs import optional
 from splitwatt.profiler.board.state import GPU_CLOCKS, sorted_paths, thermal_zones
 
 BUDGET_S = 1e-4
@@ -34,7 +34,7 @@ _SLOWS_DOWN = re.compile(
 _FAN = re.compile(r"fan", re.I)
 # Of the hwmon device soctherm_oc, as Orin's guide has it.
 _OC = {1: "under-voltage", 2: "average over-current", 3: "instantaneous over-current"}
-# The kernel's messages where it counts nothing: a Jetson Nano's and Xavier's soctherm, a Raspberry Pi.
+# The kernel's messages where there is no counter: soctherm of a Jetson Nano or Xavier, a Raspberry Pi.
 _SAID = re.compile(rb"OC ALARM|under-?voltage detected", re.I)
 _KERNEL_LOG = "kernel log: under-voltage or over-current"
 
@@ -79,27 +79,29 @@ class _Item:
         return self.kind == STATE and self._last is not None and self._last > 0
 
 
-class BoardProbe:
-    """Reads the board between samples; a context manager.
+class BoardProbe(contextlib.ExitStack):
+    """Reads the board between samples; a context manager that closes the files.
 
     Args:
         sysfs: the folder to use instead of /sys; the kernel's log is dev/kmsg next to it.
-        budget_s: how long a reading may take, but for the one file that it is at.
+        budget_s: how long a reading may take, apart from the file that is being read then.
         library: NVIDIA's driver library; None: only where the tree is this machine's own.
     """
 
     def __init__(
         self, sysfs: str = "/sys", budget_s: float = BUDGET_S, library: Optional[str] = None
     ) -> None:
+        super().__init__()
         self._budget_s = budget_s
-        self._files: List[NumberFile] = []
         self._nvml: Optional[Nvml] = None
         if library or sysfs == "/sys":
             with contextlib.suppress(NvmlError):
                 self._nvml = Nvml(library or LIBRARY)
+                self.callback(self._nvml.close)
         self._items = self._signs(sysfs) + self._of_gpus() + self._values(sysfs)
         self._next = 0
         self._log = _KernelLog(sysfs)
+        self.callback(self._log.close)
         known = any(item.kind != VALUE for item in self._items) or self._log.open
         self._knows_throttling = known
         self._named = [item for item in self._items if item.kind != COUNT]
@@ -128,14 +130,6 @@ class BoardProbe:
             if item.kind == STATE:
                 item.read()
         return any(item.on for item in self._items)
-
-    def close(self) -> None:
-        """Close the files."""
-        for file in self._files:
-            file.close()
-        if self._nvml is not None:
-            self._nvml.close()
-        self._log.close()
 
     def _of_gpus(self) -> List[_Item]:
         items: List[_Item] = []
@@ -190,19 +184,13 @@ class BoardProbe:
         file = optional(path)
         if file is None:
             return []
-        self._files.append(file)
+        self.callback(file.close)
         item = _Item(name, kind, file.read, scale)
         return [item] if item.value is not None else []
 
-    def __enter__(self) -> "BoardProbe":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
 
 class _KernelLog:
-    """The lines that the kernel's log gets from now on.
+    """New lines of the kernel's log.
 
     On boards alone, which have a device tree: elsewhere the log's silence would mean nothing.
     """

@@ -4,6 +4,7 @@ A control group of our own (cgroup v1 or v2) limits the processor time of the pr
 The group is deleted when it is closed; only the runner makes one.
 """
 
+import contextlib
 import os
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -26,8 +27,9 @@ class _Place(NamedTuple):
     version: int
 
 
-class QuotaGroup:
-    """A control group whose processes get a share of the processors; a context manager.
+class QuotaGroup(contextlib.ExitStack):
+    """A control group whose processes get a share of the processors; a context manager that deletes
+    the group, whose processes must have ended then.
 
     Attributes:
         record: what run.json keeps of it: `splitwatt.profiler.records.document.QuotaFacts`.
@@ -45,6 +47,7 @@ class QuotaGroup:
         Raises:
             UsageError: the kernel gives this user no quota: why.
         """
+        super().__init__()
         allowed = len(os.sched_getaffinity(0))
         cpus = min(threads or allowed, allowed)
         period_us = min(
@@ -59,6 +62,7 @@ class QuotaGroup:
             except OSError as error:
                 reasons.append("%s: %s" % (place.folder, error.strerror))
                 continue
+            self.callback(_delete, self.folder)
             self.record: Dict[str, Any] = {
                 "share": share, "cpus": cpus, "quota_us": int(quota_us),
                 "period_us": int(period_us), "cgroup": place.version, "measured_share": None,
@@ -87,16 +91,6 @@ class QuotaGroup:
     def update(self) -> None:
         """Record how long its processes have been held back until now."""
         self.record["throttled_s"] = _throttled_s(self.folder)
-
-    def close(self) -> None:
-        """Delete it; its processes must have ended."""
-        _delete(self.folder)
-
-    def __enter__(self) -> "QuotaGroup":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
 
 
 def join(folder: str) -> None:

@@ -35,14 +35,10 @@ class Sent(NamedTuple):
 
 
 def due_times(board: int, fps: float, arrivals: str, until_s: float, seed: int) -> List[float]:
-    """When a board's frames are due, in seconds from the start.
+    """When a board's frames are due: seconds from the start, below `until_s`.
 
-    Args:
-        board: its number; each has its own times.
-        fps: frames per second, on average.
-        arrivals: `fixed`: every 1 / fps from a random time on; `poisson`: at random, independently.
-        until_s: no frame is due after that.
-        seed: of the times.
+    Arrivals are `fixed` (every 1 / fps s from a random time on) or `poisson` (at random); each
+    board has times of its own.
     """
     draw = random.Random("%d/%d" % (seed, board))
     times: List[float] = []
@@ -83,9 +79,8 @@ class _Board(threading.Thread):
                 time.sleep(max(0.0, due_at - time.perf_counter()))
                 sent_at = time.perf_counter()
                 late_s = sent_at - max(due_at, free_s)
-                if (
-                    sent_at > self.start_s + self._until_s + self._give_up_s
-                ):  # the rest can only be later still
+                # The rest can only be later still.
+                if sent_at > self.start_s + self._until_s + self._give_up_s:
                     self.sent.append(Sent(due_s, None, 0.0, None))
                     continue
                 answered_at, service_s = self._ask(client)

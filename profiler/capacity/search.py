@@ -14,9 +14,9 @@ from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import ServerError
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.analyse.carried import BATCHES, LATE_SHARE, Service, late_interval
 from splitwatt.profiler.analyse.statistics import quantile
 from splitwatt.profiler.records.blocks import POISSON, Carried
@@ -31,13 +31,8 @@ _SEED = 1
 
 
 class Asked(NamedTuple):
-    """What `profile --boards` asks for.
-
-    Attributes:
-        most: boards to try at the most.
-        fps: frames of a board in a second.
-        deadline_s: from a frame's being due to its answer.
-        arrivals: `poisson` or `fixed`.
+    """What `profile --boards` asks for: up to `most` boards, whose frames are due by `poisson` or
+    `fixed` arrivals; `deadline_s` is from a frame's being due to its answer.
     """
 
     most: int
@@ -51,52 +46,35 @@ Requests = List[Tuple[str, str, List[int]]]
 
 
 def encoded(bundles: Sequence[Bundle], backend: str, images: Sequence[str]) -> List[Requests]:
-    """What a board sends of each image: the requests of a configuration.
-
-    Args:
-        bundles: of the configuration's models.
-        backend: what runs their board parts.
-        images: paths.
-    """
+    """What a board sends of each image: the requests of a configuration with these bundles."""
     frames: List[Requests] = []
     with EngineStore() as store:
         boards = [(b.manifest.model, BoardPipeline(b, backend, None, store)) for b in bundles]
         for image in images:
             rgb = decode_image(image)
             sent = [(model, board.run(rgb)) for model, board in boards]
-            frames.append(
-                [
-                    (m, base64.b64encode(r.payload).decode("ascii"), r.sizes.tolist())
-                    for m, r in sent
-                ]
-            )
+            frames.append([(m, _text(r.payload), r.sizes.tolist()) for m, r in sent])
     return frames
 
 
-def search(asked: Asked, first: int, measure: Callable[[int], Carried]) -> None:
-    """Try numbers of boards until it is known, to a tenth, where the deadline breaks.
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
 
-    Args:
-        asked: the bounds.
-        first: the number to begin with.
-        measure: tries a number of boards.
-    """
+
+def search(asked: Asked, first: int, measure: Callable[[int], Carried]) -> None:
+    """Try numbers of boards, from `first` on, until the most that hold are known to a tenth."""
     holds, breaks = 0, asked.most + 1
     boards = min(max(1, first), asked.most)
-    while True:
+    while breaks - holds > max(1, int(_CLOSE * holds)) and holds < asked.most:
         row = measure(boards)
         if row.late <= LATE_SHARE * row.frames:
             holds = boards
         else:
             breaks = boards
-        if breaks - holds <= max(1, int(_CLOSE * holds)) or holds == asked.most:
-            return
         if breaks > asked.most:
             boards = min(2 * boards, asked.most)
-        elif holds == 0:
-            boards = max(1, breaks // 2)
         else:
-            boards = (holds + breaks) // 2
+            boards = max(1, (holds + breaks) // 2)
 
 
 def first_guess(asked: Asked, service: Optional[Service]) -> int:
@@ -110,9 +88,6 @@ def replay(
     """Replay so many boards' frames against the server.
 
     Args:
-        asked: how frames are due.
-        boards: how many.
-        frames: what they send.
         server: `url`, `token_file`, `certificate` and `fingerprint`.
         names: the record's config, block and session.
 

@@ -5,7 +5,6 @@ from typing import Dict, List, Set, Tuple
 
 from splitwatt.profiler.check.check import Check, nothing, place, verdict
 from splitwatt.profiler.execute.block.recording import Recorder
-from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.execute.work import Done, left
 from splitwatt.profiler.records.blocks import INFERENCES, earlier_blocks
 from splitwatt.profiler.records.document import blocks_of
@@ -93,8 +92,7 @@ def _planned(run: Run) -> Check:
     """The reader has compared configuration and backend with those of the block."""
     blocks = blocks_of(run.document)
     images = [row["file"] for row in run.document["images"]]
-    warm = WarmUp(run.config.warmup, run.config.warmup_until, len(images)).images
-    recorders = {id: Recorder(run.config, block, images, warm) for id, block in blocks.items()}
+    recorders = {id: Recorder(run.config, block, images) for id, block in blocks.items()}
     wrong = []
     for sample in run.attempts:
         if sample.repeat != blocks[sample.block].repeat:

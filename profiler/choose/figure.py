@@ -47,10 +47,8 @@ def draw_front(path: str, rows: Sequence[Candidate], bounds: Bounds, quality: st
             axes.axhline(limit, linestyle="--", color=_LIMIT, label="bound")
         axes.set_ylabel(label, fontsize=8)
     plots[-1].set_xlabel("latency that %g %% of frames stay within [s]" % (100 * bounds.share))
-    named: dict[str, Any] = {}
-    for axes in plots:
-        handles, labels = axes.get_legend_handles_labels()
-        named.update(zip(labels, handles, strict=True))
+    entries = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in plots]
+    named = {label: handle for panel in entries for handle, label in panel}
     plots[-1].legend(list(named.values()), list(named), fontsize=7, frameon=False)
     FigureCanvasPdf(figure)
     write_atomic_with(path, lambda stream: figure.savefig(stream, format="pdf"))

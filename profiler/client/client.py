@@ -162,18 +162,8 @@ class Client:
         return {HEADER_LENGTH: str(message.header_length)}, message.body
 
     def drain(self) -> Optional[float]:
-        """Empty a shaped link's token bucket before a request; None where there is no bucket.
-
-        Returns:
-            The seconds that it took, which are no part of what is measured.
-
-        Raises:
-            ServerError: the link is gone.
-        """
-        try:
-            return self._connection.drain()
-        except OSError as error:
-            raise ServerError("the shaped link is gone: %s" % error, "run the command again")
+        """Empty a shaped link's token bucket before a request, see `Connection.drain`."""
+        return self._connection.drain()
 
     def clock(self, up_bytes: int = 0, down_bytes: int = 0, free: bool = False) -> Exchange:
         """One exchange of times with the server, with as many bytes more each way.
@@ -208,12 +198,9 @@ class Client:
     def bundle(self, model: str, tables_id: Optional[str]) -> Dict[str, Any]:
         """What the server says of its bundle of a model; empty where it says nothing.
 
-        Args:
-            model: its name.
-            tables_id: of the board's entropy tables; None of a codec without any.
-
         Raises:
-            ServerError: its entropy tables are others, or it does not have the model.
+            ServerError: it does not have the model, or other entropy tables than the board, whose
+                `tables_id` is None of a codec without any.
         """
         parameters = self.model_metadata(model).get("parameters")
         theirs: Dict[str, Any] = parameters if isinstance(parameters, dict) else {}

@@ -242,20 +242,25 @@ class Connection:
         self.close()
 
     def drain(self) -> Optional[float]:
-        """Empty the token bucket of a kernel-shaped link; the seconds it took, or None without one.
+        """Empty the token bucket of a kernel-shaped link; None without one.
 
         Connects before: a handshake would let the bucket fill again.
 
+        Returns:
+            The seconds that it took, which are no part of what is measured.
+
         Raises:
-            OSError: the link is gone.
+            ServerError: the link is gone.
         """
         if self._way is None or self._way.connect is None:
             return None
         start = time.perf_counter()
-        self.open()
-        if self._drain is None:
-            self._drain = Drain(self._way.connect)
-        self._drain()
+        try:
+            self.open()
+            self._drain = self._drain or Drain(self._way.connect)
+            self._drain()
+        except OSError as error:
+            raise ServerError("the shaped link is gone: %s" % error, "run the command again")
         return time.perf_counter() - start
 
     def _receive(self, stream: Any, method: str) -> Answer:

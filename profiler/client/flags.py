@@ -8,13 +8,17 @@ from splitwatt.profiler.client.client import TIMEOUT_S, Client
 from splitwatt.profiler.client.connection import Endpoint, read_token
 
 
-def add_server_flags(arguments: argparse.ArgumentParser, backend: bool = True) -> None:
-    """Add --server, what goes with it, and (where `backend`) --server-backend for evaluating without a server."""
+def add_server_flags(
+    arguments: argparse.ArgumentParser, backend: bool = True, default: str = "its parts run here"
+) -> None:
+    """Add --server (`default` says what happens without it) and its flags; --server-backend, too,
+    where `backend`.
+    """
     add = arguments.add_argument
     if backend:
         add("--server-backend", metavar="BACKEND",
             help="what runs the server's, where that is here")  # fmt: skip
-    add("--server", metavar="URL", help="a running server (default: its parts run here)")
+    add("--server", metavar="URL", help="a running server (default: %s)" % default)
     add("--token-file", metavar="FILE", help="the token of a server in the network")
     add("--cert", metavar="FILE", help="the certificate to trust")
     add("--fingerprint", metavar="SHA256", help="of the server's certificate, instead of --cert")

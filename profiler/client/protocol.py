@@ -8,12 +8,24 @@ Specification: github.com/kserve/open-inference-protocol, and Triton's `binary_d
 import json
 import struct
 import zlib
-from typing import Any, Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from splitwatt.device_configs.errors import ServerError
 from splitwatt.device_configs.input.strict_json import parse_json
 
-# A server that lists this extension takes `short_name(model)` for a model in /v2/models/MODEL/infer.
+# A server that lists this extension takes `short_name(model)` in /v2/models/MODEL/infer.
 SHORT_NAMES = "short_model_names"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 EXTENSIONS = ["binary_tensor_data", "model_repository", SHORT_NAMES]
@@ -124,11 +136,7 @@ def encode_response(
 
 
 def decode_request(body: Body, header_length: Optional[int]) -> InferRequest:
-    """Read a request.
-
-    Args:
-        body: the HTTP body.
-        header_length: the value of Inference-Header-Content-Length; None when it was absent.
+    """Read a request; `header_length` is the value of the header of that name, None without it.
 
     Raises:
         ServerError: it is wrong, or asks for something that is not supported, in one sentence.
@@ -150,7 +158,11 @@ def decode_request(body: Body, header_length: Optional[int]) -> InferRequest:
         _refuse("'id' must be text of at most %d characters" % _MAX_NAME)
     # A request with binary data that says nothing of its outputs is answered in kind.
     own = parameters.get("binary_data_output", header_length is not None)
-    return InferRequest(id, tensors, wanted, own, _timeout_s(parameters))
+    timeout_us = parameters.get("timeout")
+    if timeout_us is not None and not (_is_count(timeout_us) and timeout_us):
+        _refuse("the parameter 'timeout' must be a number of microseconds")
+    timeout_s = None if timeout_us is None else 1e-6 * timeout_us
+    return InferRequest(id, tensors, wanted, own, timeout_s)
 
 
 def decode_response(body: Body, header_length: Optional[int]) -> InferResponse:
@@ -189,7 +201,7 @@ def read_header_length(text: Optional[str]) -> Optional[int]:
 
 
 def short_name(model: str) -> Optional[str]:
-    """`~` and six hexadecimal digits, which slow links carry for less; None for a name that is as short."""
+    """`~` and six hexadecimal digits, for slow links; None for a name that is as short."""
     short = "~%06x" % (zlib.crc32(model.encode("utf-8")) & 0xFFFFFF)
     return short if len(short) < len(model) else None
 
@@ -237,10 +249,7 @@ def _split(
 
 
 def _tensors(
-    document: Dict[str, Any],
-    key: str,
-    binary: memoryview,
-    known: Optional[Tuple[str, ...]] = None,
+    document: Dict[str, Any], key: str, binary: memoryview, known: Optional[Tuple[str, ...]] = None
 ) -> Dict[str, Tensor]:
     entries = document.get(key)
     if not isinstance(entries, list) or len(entries) > _MAX_TENSORS:
@@ -271,16 +280,14 @@ def _tensors(
 def _head(entry: Any, key: str) -> Tuple[str, str, Tuple[int, ...], int]:
     if not isinstance(entry, dict):
         _refuse("each of '%s' must be an object" % key)
-    name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
+    name, datatype = entry.get("name"), entry.get("datatype")
+    shape: Any = entry.get("shape")
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
         _refuse("a tensor's 'name' must be text of at most %d characters" % _MAX_NAME)
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         _refuse("the tensor '%s' must have a datatype of %s" % (name, ", ".join(DATATYPES)))
-    if (
-        not isinstance(shape, list)
-        or len(shape) > _MAX_DIMENSIONS
-        or not all(map(_is_count, shape))
-    ):
+    few = isinstance(shape, list) and len(shape) <= _MAX_DIMENSIONS and all(map(_is_count, shape))
+    if not few:
         _refuse("the tensor '%s' must have a shape of at most %d sizes" % (name, _MAX_DIMENSIONS))
     size = struct.calcsize(DATATYPES[datatype])
     for dimension in shape:
@@ -296,7 +303,7 @@ def _from_json(name: str, datatype: str, size: int, data: Any) -> bytes:
     letter = DATATYPES[datatype]
     if datatype == "FP16" or not isinstance(data, list):  # it has no JSON form
         _refuse("the tensor '%s' has neither 'data' nor a 'binary_data_size'" % name)
-    flat = _flat(data)
+    flat = list(_flat(data))
     count = size // struct.calcsize(letter)
     if len(flat) != count:
         _refuse("the tensor '%s' has %d elements, its shape %d" % (name, len(flat), count))
@@ -306,18 +313,13 @@ def _from_json(name: str, datatype: str, size: int, data: Any) -> bytes:
         _refuse("the tensor '%s' holds something else than %s" % (name, datatype))
 
 
-def _flat(data: List[Any]) -> List[Any]:
-    """Nested lists as one; the JSON parser has bounded their depth."""
-    flat, waiting = [], [iter(data)]
-    while waiting:
-        for item in waiting[-1]:
-            if isinstance(item, list):
-                waiting.append(iter(item))
-                break
-            flat.append(item)
+def _flat(data: List[Any]) -> Iterator[Any]:
+    """The items of nested lists; the JSON parser has bounded their depth."""
+    for item in data:
+        if isinstance(item, list):
+            yield from _flat(item)
         else:
-            waiting.pop()
-    return flat
+            yield item
 
 
 def _parameters(
@@ -344,15 +346,6 @@ def _wanted(output: Any, default: bool) -> Wanted:
     if not isinstance(binary, bool):
         _refuse("the parameter 'binary_data' of %s must be true or false" % whose)
     return Wanted(output["name"], binary)
-
-
-def _timeout_s(parameters: Dict[str, Any]) -> Optional[float]:
-    timeout_us = parameters.get("timeout")
-    if timeout_us is None:
-        return None
-    if not _is_count(timeout_us) or not timeout_us:
-        _refuse("the parameter 'timeout' must be a number of microseconds")
-    return 1e-6 * float(timeout_us)
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -30,12 +30,7 @@ class Offset(NamedTuple):
 
 
 class Remote(Client):
-    """A separate connection to a server, which is asked once; a context manager.
-
-    Args:
-        endpoint: where it is.
-        timeout_s: of one request, to which the time of what it is asked to do is added.
-    """
+    """A separate connection to a server, which is asked once; a context manager."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
         super().__init__(endpoint, timeout_s, ())
@@ -64,7 +59,7 @@ class Remote(Client):
     def repeat(
         self, model: str, seconds: float, headers: Dict[str, str], body: bytes, offset_s: float
     ) -> Repetitions:
-        """Have the server answer this infer request to itself for so long; times on the board's clock."""
+        """Have the server answer this request to itself for so long; times on the board's clock."""
         path = "%s/repeat/%s/%.3f" % (_PREFIX, model, seconds)
         document = self._document(self._ask("POST", path, headers, body, more_s=seconds), path)
         start, end = (_number(document, key, MAX_CLOCK_S) for key in ("start_s", "end_s"))

@@ -5,13 +5,11 @@ been acknowledged: bytes never queue up in the kernel, and every transfer is tim
 """
 
 import contextlib
-import fcntl
 import http.client
 import io
 import os
 import select
 import ssl
-import struct
 import threading
 import time
 from collections import deque
@@ -20,8 +18,8 @@ from typing import Any, Callable, Deque, List, NamedTuple, Optional, Tuple, Unio
 from splitwatt.device_configs.errors import ServerError
 from splitwatt.profiler.client.connection import Answer, Connection, Endpoint, answer_of, too_large
 from splitwatt.profiler.client.protocol import MAX_PIPELINED
+from splitwatt.profiler.links.way import unsent_bytes
 
-_TIOCOUTQ = 0x5411
 _ACK_POLL_S = 0.002
 _POLL_S = 0.2
 _READ_BYTES = 64 << 10
@@ -61,10 +59,9 @@ class _Item:
 
 
 class Stream:
-    """Sends requests in order; answers come in the same order.
+    """Sends requests in order, over the network as it is; answers come in the same order.
 
     Args:
-        endpoint: where to, over the network as it is.
         timeout_s: of connecting.
         done: called with each request's end, in this object's own thread.
     """
@@ -182,10 +179,9 @@ class Stream:
 
     def _unacknowledged(self) -> int:
         try:
-            queued = fcntl.ioctl(self._number, _TIOCOUTQ, b"\0" * 4)
+            return unsent_bytes(self._number)
         except OSError:
             return 0
-        return int(struct.unpack("=i", queued)[0])
 
     def _receive(self, stream: Any) -> None:
         try:

@@ -92,8 +92,7 @@ class Config(NamedTuple):
 
     def models(self) -> List[str]:
         """Every model that a configuration names, each once, in order."""
-        names = [model for row in self.configurations for model in row.models]
-        return sorted(set(names), key=names.index)
+        return list(dict.fromkeys(model for row in self.configurations for model in row.models))
 
     def configuration(self, id: str) -> Configuration:
         """The configuration of that id.

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import threading
 from typing import Any, Dict, List, Optional
 
 import numpy as np
@@ -97,27 +96,3 @@ class Video:
         """Finish the file."""
         if self._writer is not None:
             self._writer.release()
-
-
-class Newest:
-    """The newest result, for those who look at it when they want to."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._result: Optional[Result] = None
-
-    def put(self, result: Result) -> None:
-        """Replace it; one that is older stays out."""
-        with self._changed:
-            if self._result is None or result.frame.number > self._result.frame.number:
-                self._result = result
-                self._changed.notify_all()
-
-    def after(self, number: int, timeout_s: float) -> Optional[Result]:
-        """One newer than that frame, as soon as there is one; None where none comes in time."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._result is not None and self._result.frame.number > number, timeout_s
-            )
-            there = self._result is not None and self._result.frame.number > number
-            return self._result if there else None

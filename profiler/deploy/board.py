@@ -6,14 +6,13 @@ import numpy as np
 
 from splitwatt.device_configs.names import check_known
 from splitwatt.engines.backends import BACKENDS
-from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.client.client import TIMEOUT_S, Client
 from splitwatt.profiler.client.connection import Endpoint, read_token
 from splitwatt.profiler.infer.deployed import Answered, Deployed, named
 
 
-class Board(Closing):
+class Board(Deployed):
     """Runs a bundle on images, one a call; a context manager.
 
         with splitwatt.Board("bundles/nano/ladon_r50@5.12", server="http://10.0.0.2:8080") as board:
@@ -48,18 +47,18 @@ class Board(Closing):
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         check_known("backend", backend, BACKENDS)
-        self._client: Optional[Client] = None
+        client = None
         if server is not None:
             endpoint = Endpoint(server, read_token(token_file), certificate, fingerprint)
-            self._client = Client(endpoint, timeout_s)
-        self._deployed: Optional[Deployed] = None
-        try:
-            opened = Bundle.open(bundle, "board" if self._client is not None else None)
-            self._deployed = Deployed(opened, backend, self._client)
-        except BaseException:
-            self.close()
-            raise
+            client = Client(endpoint, timeout_s)
+        opened = Bundle.open(bundle, "board" if client is not None else None)
         self.manifest = opened.manifest
+        try:
+            super().__init__(opened, backend, client)
+        except BaseException:
+            if client is not None:
+                client.close()
+            raise
 
     def infer(self, rgb: np.ndarray) -> Answered:
         """The answer for an image.
@@ -76,8 +75,7 @@ class Board(Closing):
             ImageError, EngineError, BitstreamError, ServerError: as pipelines and client do. The next
                 call connects again.
         """
-        assert self._deployed is not None  # for the type checker
-        return self._deployed.run(np.ascontiguousarray(rgb))
+        return self.run(np.ascontiguousarray(rgb))
 
     def named(self, answered: Answered) -> Dict[str, Any]:
         """An answer as JSON values, with the names of its classes."""
@@ -85,7 +83,6 @@ class Board(Closing):
 
     def close(self) -> None:
         """Close the engines and the connection."""
-        if self._deployed is not None:
-            self._deployed.close()
+        super().close()
         if self._client is not None:
             self._client.close()

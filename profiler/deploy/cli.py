@@ -61,7 +61,7 @@ def run(argv: List[str]) -> int:
             record = opened.enter_context(Record(options.out, policy, points, source, needed))
             record.flow, outlets.record = flow, record
         if options.view is not None:
-            view = View(options.view, points, flow.counts.to_json)
+            view = View(options.view, points, flow.counts)
             outlets.view = opened.enter_context(closing(view))
             note("the live picture is at %s" % outlets.view.url)
         with _stopping(flow):
@@ -181,6 +181,6 @@ class _Outlets:
         if self.record is not None:
             self.record.add(result)
         if self.view is not None:
-            self.view.newest.put(result)
+            self.view.put(result)
         if self._video is not None:
             self._video.add(result.frame.captured_s, picture_of(result, self._points))

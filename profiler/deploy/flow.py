@@ -8,7 +8,7 @@ model, a frame whose answer is not there in time is answered by it before the de
 
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -48,31 +48,33 @@ _CLOCKS_S = 0.01
 _TOO_SLOW = "the link or the server is too slow by far"
 
 
-class Result(NamedTuple):
-    """What became of a frame that was taken.
+class Result:
+    """A frame that was taken, and what became of it.
 
     Attributes:
-        frame: it.
-        choice: what was chosen for it, and from what predictions.
-        at: index of the point that answered; the choice's own, or that of the local model.
+        choice: what was chosen for the frame, and from what predictions.
+        at: index of the point that answers; the choice's own, or that of the local model.
         answer: None where the frame failed.
         error: why it failed.
         started_s, ended_s: on the monotonic clock: when work on it began, when its answer was there.
-        stages: seconds by name, of the point that answered.
+        stages: seconds by name, of the point that answers.
         request: the one that was answered; None where nothing was.
-        hedged: the server's answer was not there in time, and the local model gave this one.
+        hedged: the server's answer was not there in time, and the local model gives this one.
     """
 
-    frame: Frame
-    choice: Choice
-    at: int
-    answer: Optional[Answer]
-    error: Optional[str]
-    started_s: float
-    ended_s: float
-    stages: Dict[str, float]
-    request: Optional[Request]
-    hedged: bool
+    def __init__(self, frame: Frame, choice: Choice, started_s: float) -> None:
+        self.frame, self.choice = frame, choice
+        self.started_s = self.ended_s = started_s
+        self.at = self.index = choice.at or 0  # `index` stays: the point whose request is sent
+        self.answer: Optional[Answer] = None
+        self.error: Optional[str] = None
+        self.stages: Dict[str, float] = {}
+        self.request: Optional[Request] = None
+        self.hedged = self.answered = False
+        self.payload_bytes = 0
+        self.failed: Optional[str] = None  # why the server will not answer it
+        self.submitted_s = self.expected_s = started_s  # when its answer is expected
+        self.hedge_at_s: Optional[float] = None
 
     @property
     def latency_s(self) -> float:
@@ -88,23 +90,14 @@ class Counts:
         self.dropped_for_newer = self.dropped_late = self.dropped_without_server = 0
         self.switches = self.in_time = 0
 
+    @property
+    def dropped(self) -> int:
+        """All that were dropped."""
+        return self.dropped_for_newer + self.dropped_late + self.dropped_without_server
+
     def to_json(self) -> Dict[str, int]:
         """Name -> count."""
         return dict(vars(self))
-
-
-class _Job:
-    def __init__(self, frame: Frame, choice: Choice, started_s: float) -> None:
-        self.frame, self.choice, self.started_s = frame, choice, started_s
-        self.index = choice.at or 0
-        self.at = self.index  # the point that answers: a local one in place of the server
-        self.stages: Dict[str, float] = {}
-        self.payload_bytes = 0
-        self.answered = self.hedged = False
-        self.failed: Optional[str] = None  # why the server will not answer it
-        self.expected_s = started_s  # when its answer is expected
-        self.submitted_s = started_s
-        self.hedge_at_s: Optional[float] = None
 
 
 class Flow:
@@ -130,7 +123,7 @@ class Flow:
         self._deadline_s = policy.deadline_s
         self._changed = threading.Condition()
         self._slot: Optional[Frame] = None
-        self._flying: List[_Job] = []
+        self._flying: List[Result] = []
         self._ended = False
         self._link_free_s = 0.0
         self._last: Optional[int] = None
@@ -161,12 +154,9 @@ class Flow:
             self._work(source)
         finally:
             source.stopped = True
-            if self._prober is not None:
-                self._prober.close()
-            if self._stream is not None:
-                self._stream.close()
-            if self._client is not None:
-                self._client.close()
+            for part in (self._prober, self._stream, self._client):
+                if part is not None:
+                    part.close()
         if self._error is not None:
             raise self._error
 
@@ -208,7 +198,6 @@ class Flow:
         ended_s: Optional[float] = None
         last_frame_s = time.monotonic()
         while True:
-            late: Optional[_Job] = None
             frame: Optional[Frame] = None
             with self._changed:
                 now = time.monotonic()
@@ -218,7 +207,10 @@ class Flow:
                     return
                 if ended_s is not None and now > ended_s + _GRACE_S:
                     return
-                late = self._overdue(now)
+                due = (j for j in self._flying if j.hedge_at_s is not None and j.hedge_at_s <= now)
+                late = next(due, None)
+                if late is not None:
+                    late.hedge_at_s = None
                 wait_s = self._ready_in(now)
                 if late is None and self._slot is not None and wait_s <= 0:
                     frame, self._slot = self._slot, None
@@ -264,13 +256,13 @@ class Flow:
             if self._last is not None and self._last != choice.at:
                 self.counts.switches += 1
             self._last = choice.at
-        job = _Job(frame, choice, now)
+        job = Result(frame, choice, now)
         if self._points[job.index].local:
             self._answer_here(job, job.index, False)
         else:
             self._send(job)
 
-    def _send(self, job: _Job) -> None:
+    def _send(self, job: Result) -> None:
         assert self._stream is not None  # for the type checker
         try:
             request, data = self._request(job.index, job.frame.rgb)
@@ -301,7 +293,7 @@ class Flow:
         sizes = request.sizes.tolist()
         return request, self._client.request(point.model, request.payload, sizes)
 
-    def _hedge_at(self, job: _Job) -> Optional[float]:
+    def _hedge_at(self, job: Result) -> Optional[float]:
         """When the local model must begin, to answer in time; without one, when to give up."""
         local = self._local()
         if self._deadline_s is None or local is None:
@@ -319,14 +311,7 @@ class Flow:
         able = quick or sorted(local, key=lambda i: board[i].value)
         return able[0] if able else None
 
-    def _overdue(self, now: float) -> Optional[_Job]:
-        for job in self._flying:
-            if job.hedge_at_s is not None and job.hedge_at_s <= now:
-                job.hedge_at_s = None
-                return job
-        return None
-
-    def _hedge(self, job: _Job) -> None:
+    def _hedge(self, job: Result) -> None:
         """Answer a frame here whose server's answer is missing, and learn from that."""
         assert self._stream is not None  # for the type checker
         if job.failed or self._stream.cancel(job):
@@ -344,7 +329,7 @@ class Flow:
         else:
             self._answer_here(job, local, True)
 
-    def _wait_for(self, job: _Job, stream: Stream) -> None:
+    def _wait_for(self, job: Result, stream: Stream) -> None:
         """A request goes on although its answer will be late; drop it where that has no end."""
         limit_s = 2 * (self._deadline_s or _GIVE_UP_S)
         progress = stream.progress()
@@ -361,7 +346,7 @@ class Flow:
         if stuck:
             stream.abort(_TOO_SLOW)
 
-    def _answer_here(self, job: _Job, index: int, hedged: bool) -> None:
+    def _answer_here(self, job: Result, index: int, hedged: bool) -> None:
         job.at, job.hedged = index, hedged
         started_s = time.monotonic()
         try:
@@ -379,7 +364,7 @@ class Flow:
 
     def _exchanged(self, one: Exchanged) -> None:
         """A request has ended; called by the stream's thread."""
-        job: _Job = one.tag
+        job: Result = one.tag
         try:
             assert self._client is not None  # for the type checker
             if one.answer is None:
@@ -417,7 +402,7 @@ class Flow:
         )  # fmt: skip
         self._emit(job, None, answer, sent)
 
-    def _without_answer(self, job: _Job, one: Exchanged, error: SplitwattError) -> None:
+    def _without_answer(self, job: Result, one: Exchanged, error: SplitwattError) -> None:
         gone = one.answer is None or one.answer.status in _NOT_FOR_US
         with self._changed:
             if job in self._flying:
@@ -437,24 +422,21 @@ class Flow:
             self._emit(job, str(error))
 
     def _emit(
-        self,
-        job: _Job,
-        error: Optional[str],
-        answer: Optional[Answer] = None,
+        self, job: Result, error: Optional[str], answer: Optional[Answer] = None,
         sent: Optional[Request] = None,
-    ) -> None:
-        result = Result(job.frame, job.choice, job.at, answer, error, job.started_s,
-                        time.monotonic(), job.stages, sent, job.hedged)  # fmt: skip
+    ) -> None:  # fmt: skip
+        job.answer, job.error, job.request = answer, error, sent
+        job.ended_s = time.monotonic()
         with self._changed:
             if error is None:
                 self.counts.answered += 1
-                self.fastest_s = min(result.latency_s, self.fastest_s or result.latency_s)
+                self.fastest_s = min(job.latency_s, self.fastest_s or job.latency_s)
                 self.counts.hedged += job.hedged
-                late = self._deadline_s is not None and result.latency_s > self._deadline_s
+                late = self._deadline_s is not None and job.latency_s > self._deadline_s
                 self.counts.in_time += not late
             else:
                 self.counts.failed += 1
-        self._sink(result)
+        self._sink(job)
 
     def _check_deadline(self) -> None:
         """Say by how much the fastest configuration is expected to miss the deadline, if it is."""

@@ -75,9 +75,10 @@ class Prober:
     def _run(self) -> None:
         while not self._stopped:
             # Boards that lost one server at the same moment must not ask for it at the same moments.
-            self._wake.wait(self._pause_s() * random.uniform(0.5, 1.5))
+            self._wake.wait(self._flow.update(_every_s) * random.uniform(0.5, 1.5))
             self._wake.clear()
-            if self._stopped or not self._flow.update(self._needed):
+            # Where frames go to the server, they measure the link.
+            if self._stopped or self._flow.update(lambda c: c.server_there and not c.answers_here):
                 continue
             with Client(self._endpoint, _TIMEOUT_S, ()) as client:
                 try:
@@ -91,18 +92,6 @@ class Prober:
             if self._gone:
                 self._gone = False
                 note("the server answers again")
-
-    def _pause_s(self) -> float:
-        def gone(control: Controller) -> bool:
-            slow = control.rate_kbit_s is not None and control.rate_kbit_s < _SLOW_KBIT_S
-            return slow or not control.server_there
-
-        return _GONE_EVERY_S if self._flow.update(gone) else _SLOW_EVERY_S
-
-    @staticmethod
-    def _needed(control: Controller) -> bool:
-        """Whether nothing else measures the link now."""
-        return not control.server_there or control.answers_here
 
     def _probe(self, client: Client) -> None:
         try:
@@ -119,3 +108,8 @@ def _exchange(client: Client, size: int) -> Tuple[int, float]:
     one = client.clock(up_bytes=size)
     own_s = one.server_sent_s - one.server_received_s
     return one.up_bytes, max(0.0, one.received_s - one.sent_s - own_s)
+
+
+def _every_s(control: Controller) -> float:
+    slow = control.rate_kbit_s is not None and control.rate_kbit_s < _SLOW_KBIT_S
+    return _GONE_EVERY_S if slow or not control.server_there else _SLOW_EVERY_S

@@ -24,13 +24,10 @@ from splitwatt.profiler.records.blocks import INFERENCES, Block, Chosen, Window
 from splitwatt.profiler.records.document import digests
 from splitwatt.profiler.records.fields import plain_text
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.run import (
-    MEMORY_FILE,
-    SAMPLES_FILE,
-    TIMELINE_FILE,
-    WINDOWS_FILE,
-)
+from splitwatt.profiler.records.run import MEMORY_FILE, SAMPLES_FILE, TIMELINE_FILE, WINDOWS_FILE
 from splitwatt.profiler.records.sample import FAILED, OK, Sample
+
+_ALTERNATE = "configurations alternate: their joules cannot be separated"
 
 
 class Record:
@@ -62,19 +59,16 @@ class Record:
         self._alone = not self._document["same_machine"]
         self._meter = BoardMeter()
         self._meter.watch(os.getpid())
-        self._power: Optional[BlockPower] = None
-        why = "configurations alternate: their joules cannot be separated"
+        why = None if len(points) == 1 else _ALTERNATE
         if not self._alone:
             why = "the server runs on the same machine"
-        elif len(points) == 1:
-            target = self._document["targets"]["board"]
-            self._power = BlockPower(self._folder, self._blocks[0], target, server=endpoint)
-        self._document["power"] = {"why_not": [why], "server_why_not": []}
+        target = self._document["targets"]["board"]
+        block = self._blocks[0]
+        self._power = BlockPower(self._folder, block, target, server=endpoint, unless=why)
 
     def __enter__(self) -> "Record":
         self._meter.__enter__()
-        if self._power is not None:
-            self._power.__enter__()
+        self._power.__enter__()
         self._began_s = time.monotonic()
         return self
 
@@ -85,8 +79,7 @@ class Record:
         self._counts[at] += 1
         self._samples.append(self._sample(result, block, inference))
         choice = result.choice
-        counts = self.flow.counts.to_json() if self.flow is not None else {}
-        dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
+        dropped = self.flow.counts.dropped if self.flow is not None else 0
         row = Chosen(
             block.config, block.id, result.frame.number, inference, result.frame.captured_s,
             result.latency_s, self._blocks[choice.at or 0].config, choice.why, choice.predicted_s,
@@ -96,12 +89,8 @@ class Record:
 
     def __exit__(self, *error: Any) -> None:
         ended_s = time.monotonic()
-        if self._power is not None:
-            self._power.__exit__(*error)
-            self._document["power"] = {
-                "why_not": [plain_text(text) for text in self._power.why_not],
-                "server_why_not": [plain_text(text) for text in self._power.server_why_not],
-            }
+        self._power.__exit__(*error)
+        self._document["power"] = self._power.reasons()
         self._meter.__exit__(*error)
         with self._folder:
             self._samples.close()

@@ -3,10 +3,10 @@
 from typing import List, NamedTuple, Union
 
 from splitwatt.device_configs.errors import UsageError
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, WholePipeline
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.deploy.policy import Point, Policy
 
 

@@ -209,7 +209,6 @@ class _OpenCv:
     def __init__(self, text: str) -> None:
         import cv2
 
-        self._cv2 = cv2
         device = text[len("/dev/video") :] if text.startswith("/dev/video") else ""
         if " ! " in text:
             self._capture = cv2.VideoCapture(text, cv2.CAP_GSTREAMER)
@@ -257,11 +256,7 @@ class _PyAv:
             stalled_s = _STALLED_S if text.lower().startswith(_STREAMS) else None
             self._container = av.open(text, format="v4l2" if device else None, timeout=stalled_s)
             self._stream = self._container.streams.video[0]
-        except (
-            OSError,
-            ValueError,
-            IndexError,
-        ) as error:  # av's errors are OSErrors or ValueErrors
+        except (OSError, ValueError, IndexError) as error:  # av's own are of the first two
             shown = without_password(text), without_password(str(error))
             raise UsageError("PyAV cannot open %s: %s" % shown, "check that it is a video")
         self._errors, self._stalled = av.error.FFmpegError, av.error.ExitError

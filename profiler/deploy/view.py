@@ -3,13 +3,14 @@
 import io
 import json
 import threading
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List, Optional
 
 from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.energy.endpoint.pages import PageHandler, PageServer
-from splitwatt.profiler.deploy.answers import Newest, line_of, picture_of
+from splitwatt.profiler.deploy.answers import line_of, picture_of
+from splitwatt.profiler.deploy.flow import Counts, Result
 from splitwatt.profiler.deploy.runnable import Runnable
 
 _WAIT_S = 5.0
@@ -65,7 +66,7 @@ class _Handler(PageHandler):
             self.send_head(200, "multipart/x-mixed-replace; boundary=frame")
             number = -1
             while not view.closed:
-                result = view.newest.after(number, _WAIT_S)
+                result = view.after(number, _WAIT_S)
                 if result is None:
                     continue
                 number = result.frame.number
@@ -83,10 +84,10 @@ class View:
         UsageError: the port is taken.
     """
 
-    def __init__(
-        self, port: int, points: List[Runnable], counts: Callable[[], Dict[str, int]]
-    ) -> None:
-        self.newest, self.points, self.closed = Newest(), points, False
+    def __init__(self, port: int, points: List[Runnable], counts: Counts) -> None:
+        self.points, self.closed = points, False
+        self._changed = threading.Condition()
+        self._newest: Optional[Result] = None
         self.viewers = threading.Semaphore(_MOST_VIEWERS)
         self._counts = counts
         try:
@@ -97,11 +98,27 @@ class View:
         self.url = "http://127.0.0.1:%d/" % self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    def put(self, result: Result) -> None:
+        """Show a result; one that is older than what is shown stays out."""
+        with self._changed:
+            if self._newest is None or result.frame.number > self._newest.frame.number:
+                self._newest = result
+                self._changed.notify_all()
+
+    def after(self, number: int, timeout_s: float) -> Optional[Result]:
+        """A result newer than that frame, as soon as there is one; None where none comes in time."""
+
+        def newer() -> Optional[Result]:
+            newest = self._newest
+            return newest if newest is not None and newest.frame.number > number else None
+
+        with self._changed:
+            return self._changed.wait_for(newer, timeout_s)
+
     def figures(self) -> Dict[str, Any]:
         """What the page shows next to the picture."""
-        result, counts = self.newest.after(-1, 0.0), self._counts()
-        dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
-        figures: Dict[str, Any] = dict(counts, dropped=dropped)
+        result = self.after(-1, 0.0)
+        figures: Dict[str, Any] = dict(self._counts.to_json(), dropped=self._counts.dropped)
         if result is not None:
             line = line_of(result, self.points)
             del line["answer"], line["stages_s"]

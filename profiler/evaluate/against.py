@@ -1,7 +1,7 @@
 """How far two bundles agree on unlabelled images: one bundle's answers count as the other's truth."""
 
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -18,28 +18,14 @@ from splitwatt.profiler.evaluate.data_sets.data_set import (
 )
 from splitwatt.profiler.evaluate.intervals import mean
 from splitwatt.profiler.evaluate.records import Row, recorded
-from splitwatt.profiler.evaluate.run import (
-    RUNTIME,
-    Settings,
-    backends,
-    mean_if_known,
-    open_deployed,
-    server_behind,
-)
-from splitwatt.profiler.infer.deployed import sized
+from splitwatt.profiler.evaluate.run import Settings, backends, mean_if_known, server_behind
+from splitwatt.profiler.infer.deployed import Deployed, sized
 from splitwatt.profiler.records.coco import Coco
 
 SURE = 0.5  # a box of the other bundle counts as a true one from this score on
 _SAME_OBJECT = 0.5  # least overlap of two boxes whose differences are stated
 
 Fields = Dict[str, np.ndarray]
-
-
-class Other(NamedTuple):
-    """The bundle whose answers count as the truth, and its backend; all of it runs on this machine."""
-
-    bundle: Bundle
-    backend: str
 
 
 def common_tasks(bundle: Bundle, other: Bundle, data: DataSet) -> List[str]:
@@ -61,13 +47,10 @@ def common_tasks(bundle: Bundle, other: Bundle, data: DataSet) -> List[str]:
                other.manifest.model, ", ".join(other.manifest.tasks)),
             "compare bundles that have a task in common",
         )  # fmt: skip
-    pair = classes_of(bundle.manifest), classes_of(other.manifest)
+    ours, theirs = classes_of(bundle.manifest), classes_of(other.manifest)
     for task in tasks:
-        one, two = (classes[task] for classes in pair)
-        named = one.names is not None and two.names is not None
-        if (named and list(one.names or ()) != list(two.names or ())) or (
-            None not in (one.total, two.total) and one.total != two.total
-        ):
+        both = zip(ours[task], theirs[task])  # names, and their number
+        if any(one != two for one, two in both if None not in (one, two)):
             raise UsageError(
                 "%s and %s have different classes for %s"
                 % (bundle.manifest.model, other.manifest.model, task),
@@ -79,7 +62,8 @@ def common_tasks(bundle: Bundle, other: Bundle, data: DataSet) -> List[str]:
 
 def compare(
     bundle: Bundle,
-    other: Other,
+    other: Bundle,
+    other_backend: str,
     data: DataSet,
     settings: Settings,
     folder: str,
@@ -88,24 +72,22 @@ def compare(
     """How far a bundle's answers are from another's: an entry of agreement.json (docs/accuracy.md).
 
     Args:
-        bundle: the one to compare.
-        other: the one whose answers count as the truth.
+        other, other_backend: its answers count as the truth; all of it runs on this machine.
         data: images alone.
         settings: how to run `bundle`.
-        folder: where each image's record is kept; an existing record is used again.
-        advance: called after each image.
+        folder, advance: see `splitwatt.profiler.evaluate.run.evaluate`.
 
     Raises:
         UsageError: see `common_tasks`.
         SplitwattError: an image cannot be read, or as the pipelines and the client raise it.
     """
-    tasks = common_tasks(bundle, other.bundle, data)
+    tasks = common_tasks(bundle, other, data)
     server = server_behind(bundle, settings)
     against = {
-        "model": other.bundle.manifest.model,
-        "manifest_sha256": other.bundle.manifest_sha256,
-        "trained": other.bundle.manifest.weights.trained,
-        "backend": other.backend,
+        "model": other.manifest.model,
+        "manifest_sha256": other.manifest_sha256,
+        "trained": other.manifest.weights.trained,
+        "backend": other_backend,
     }
     about = {
         "model": bundle.manifest.model,
@@ -117,9 +99,9 @@ def compare(
     about.update(backends(bundle, settings, server))
 
     def opened(stack: ExitStack) -> Callable[[Item], Row]:
-        ours = stack.enter_context(open_deployed(bundle, settings))
-        alone = Settings(other.backend, None, RUNTIME, None)
-        theirs = stack.enter_context(open_deployed(other.bundle, alone))
+        client, there = settings.client, settings.server_backend
+        ours = stack.enter_context(Deployed(bundle, settings.backend, client, there))
+        theirs = stack.enter_context(Deployed(other, other_backend))
 
         def record_of(item: Item) -> Row:
             rgb = decode_image(item.path, exif_rotation=data.upright)
@@ -161,9 +143,8 @@ def _of_image(data: DataSet, item: Item, task: str, mine: Fields, truth: Fields)
         sure = {name: values[kept] for name, values in truth.items()}
         row["differences"] = _box_differences(mine, sure)
         row["record"] = metrics.of_image(of_task, item, {task: mine})
-        boxes = sure["boxes"].astype(np.float64)
-        corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
-        row["true_boxes"] = [list(pair) for pair in zip(sure["labels"].tolist(), corners)]
+        boxes = zip(sure["labels"].tolist(), metrics.coco_boxes(sure["boxes"]))
+        row["true_boxes"] = [list(pair) for pair in boxes]
     else:
         row["record"] = metrics.confusion(truth["mask"], mine["mask"])
         pixels = sum(count for _, _, count in row["record"])

@@ -9,8 +9,8 @@ from splitwatt.device_configs.progress import Progress
 from splitwatt.engines.backends import BACKENDS
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.client.flags import add_server_flags, client_of
-from splitwatt.profiler.evaluate.against import Other, common_tasks, compare
-from splitwatt.profiler.evaluate.data_sets.data_set import DataSet, classes_of
+from splitwatt.profiler.evaluate.against import common_tasks, compare
+from splitwatt.profiler.evaluate.data_sets.data_set import classes_of
 from splitwatt.profiler.evaluate.data_sets.open import open_data_set
 from splitwatt.profiler.evaluate.document import add_agreement, add_results
 from splitwatt.profiler.evaluate.run import PUBLISHED, RUNTIME, Settings, tasks_on
@@ -66,89 +66,77 @@ def evaluate(argv: List[str]) -> int:
     settings = Settings(options.backend, options.server_backend, preprocess, client)
     classes = classes_of(bundle.manifest)
     data_sets = [open_data_set(text, options.limit, classes) for text in options.data]
-    with Progress(sum(len(data.items) for data in data_sets), "images") as progress:
-        work = _agreement if options.against else _accuracy
-        return work(options, bundle, data_sets, settings, progress)
-
-
-def _accuracy(
-    options: Any, bundle: Bundle, data_sets: List[DataSet], settings: Settings, progress: Progress
-) -> int:
-    for data in data_sets:
-        tasks_on(bundle, data)  # fails before the first image of any data set
+    other = Bundle.open(options.against) if options.against else None
+    for data in data_sets:  # fails before the first image of any data set
+        if other is None:
+            tasks_on(bundle, data)
+        else:
+            common_tasks(bundle, other, data)
     results: List[Dict[str, Any]] = []
-    path = ""
-    held: List[str] = []
-    for data in data_sets:
-        progress.begin(data.name)
-        made = run(bundle, data, settings, options.out, progress.advance)
-        path, kept = add_results(options.out, bundle, made)
-        held += kept
-        results += made
+    path, held = "", []
+    with Progress(sum(len(data.items) for data in data_sets), "images") as progress:
+        for data in data_sets:
+            progress.begin(data.name)
+            if other is None:
+                made = run(bundle, data, settings, options.out, progress.advance)
+                path, kept = add_results(options.out, bundle, made)
+                held += kept
+            else:
+                made = [
+                    compare(bundle, other, options.against_backend, data, settings, options.out,
+                            progress.advance)
+                ]  # fmt: skip
+                path = add_agreement(options.out, made[0])
+            results += made
     for sentence in held:
         note(sentence)
     if options.json:
-        print_json({"accuracy": path, "model": bundle.manifest.model, "results": results})
+        key, model = "agreement" if other else "accuracy", bundle.manifest.model
+        print_json({key: path, "model": model, "results": results})
         return 0
-    _note_random(bundle)
+    for one in [bundle] + ([other] if other is not None else []):
+        if not one.manifest.weights.trained:
+            note("%s has random weights: these figures mean nothing" % one.manifest.model)
     for result in results:
-        say("%s on %s (%s, preprocessing: %s)"
-            % (bundle.manifest.model, result["data_set"], _images(result), result["preprocess"]))  # fmt: skip
-        _show_metrics(result["metrics"])
-        for name in ("payload_bytes", "wire_bytes", "legacy_pickled_bytes"):
-            if result[name]:
-                words = name.replace("_bytes", "").replace("_", " ")
-                say("  %-16s %s per image" % (words, _figure(result[name], "%.0f B")))
-        if result["bits_per_pixel"]:
-            say("  bits per pixel   %s" % _figure(result["bits_per_pixel"], "%.4f"))
+        if other is None:
+            _show_accuracy(bundle.manifest.model, result)
+        else:
+            _show_agreement(result)
     if len(held) < len(results):
         note("written to %s" % path)
     return 0
 
 
-def _agreement(
-    options: Any, bundle: Bundle, data_sets: List[DataSet], settings: Settings, progress: Progress
-) -> int:
-    other = Other(Bundle.open(options.against), options.against_backend)
-    for data in data_sets:
-        common_tasks(bundle, other.bundle, data)
-    results = []
-    path = ""
-    for data in data_sets:
-        progress.begin(data.name)
-        result = compare(bundle, other, data, settings, options.out, progress.advance)
-        path = add_agreement(options.out, result)
-        results.append(result)
-    if options.json:
-        print_json({"agreement": path, "model": bundle.manifest.model, "results": results})
-        return 0
-    _note_random(bundle)
-    _note_random(other.bundle)
-    for result in results:
-        against = result["against"]
-        say("%s (%s) against %s (%s) on %s (%s)"
-            % (result["model"], result["backend"], against["model"], against["backend"],
-               result["data_set"], _images(result)))  # fmt: skip
-        for task, figures in result["tasks"].items():
-            say("  " + task)
-            _show_metrics(figures["agreement"], "    ")
-            for name, value in figures["differences"].items():
-                words, form = _DIFFERENCES[name]
-                shown = "- (nothing to compare)"
-                if value is not None:
-                    shown = "%s, at most %s" % (_figure(value["mean"], form), form % value["max"])
-                say("    difference, %s: %s" % (words, shown))
-        sent = {"payload_bytes": "sent", "against_payload_bytes": "sent by the other"}
-        for name, words in sent.items():
-            if result[name]:
-                say("  %-18s %s per image" % (words, _figure(result[name], "%.0f B")))
-    note("written to %s" % path)
-    return 0
+def _show_accuracy(model: str, result: Dict[str, Any]) -> None:
+    images = result["data_set"], _images(result), result["preprocess"]
+    say("%s on %s (%s, preprocessing: %s)" % ((model,) + images))
+    _show_metrics(result["metrics"])
+    for name in ("payload_bytes", "wire_bytes", "legacy_pickled_bytes"):
+        if result[name]:
+            words = name.replace("_bytes", "").replace("_", " ")
+            say("  %-16s %s per image" % (words, _figure(result[name], "%.0f B")))
+    if result["bits_per_pixel"]:
+        say("  bits per pixel   %s" % _figure(result["bits_per_pixel"], "%.4f"))
 
 
-def _note_random(bundle: Bundle) -> None:
-    if not bundle.manifest.weights.trained:
-        note("%s has random weights: these figures mean nothing" % bundle.manifest.model)
+def _show_agreement(result: Dict[str, Any]) -> None:
+    against = result["against"]
+    say("%s (%s) against %s (%s) on %s (%s)"
+        % (result["model"], result["backend"], against["model"], against["backend"],
+           result["data_set"], _images(result)))  # fmt: skip
+    for task, figures in result["tasks"].items():
+        say("  " + task)
+        _show_metrics(figures["agreement"], "    ")
+        for name, value in figures["differences"].items():
+            words, form = _DIFFERENCES[name]
+            shown = "- (nothing to compare)"
+            if value is not None:
+                shown = "%s, at most %s" % (_figure(value["mean"], form), form % value["max"])
+            say("    difference, %s: %s" % (words, shown))
+    sent = {"payload_bytes": "sent", "against_payload_bytes": "sent by the other"}
+    for name, words in sent.items():
+        if result[name]:
+            say("  %-18s %s per image" % (words, _figure(result[name], "%.0f B")))
 
 
 def _images(result: Dict[str, Any]) -> str:

@@ -14,11 +14,6 @@ _T = 2.093024054408263
 Figure = Dict[str, Any]
 
 
-def undefined(count: int) -> Figure:
-    """A figure that these `count` images leave undefined, as mAP without a true box."""
-    return {"value": None, "n": count}
-
-
 def share(hits: int, count: int) -> Figure:
     """A percentage with Wilson's interval (Wilson 1927), which holds for few images and for 0 and 100 %."""
     p, z2 = hits / count, _Z * _Z
@@ -34,8 +29,7 @@ def mean(values: Sequence[float]) -> Figure:
     if len(array) < 2:
         return {"value": float(array.mean()), "n": len(array)}
     means = bootstrap(len(array), lambda weights: weights @ array / len(array))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return _figure(float(array.mean()), len(array), low, high, "95 % bootstrap of the mean")
+    return resampled(float(array.mean()), len(array), means, "the mean")
 
 
 def bootstrap(count: int, statistic: Callable[[np.ndarray], Any]) -> np.ndarray:
@@ -51,7 +45,7 @@ def bootstrap(count: int, statistic: Callable[[np.ndarray], Any]) -> np.ndarray:
 
 
 def resampled(value: float, count: int, values: np.ndarray, what: str) -> Figure:
-    """A percentage with the percentiles of its values over resampled images."""
+    """A figure with the percentiles of its values over resampled images."""
     low, high = np.percentile(values, [2.5, 97.5])
     return _figure(value, count, low, high, "95 % bootstrap of " + what)
 

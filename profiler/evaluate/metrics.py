@@ -15,21 +15,9 @@ from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.engines.pipeline.postprocess import Answer
-from splitwatt.profiler.evaluate.data_sets.data_set import (
-    CLASSIFICATION,
-    DETECTION,
-    DataSet,
-    Item,
-)
+from splitwatt.profiler.evaluate.data_sets.data_set import CLASSIFICATION, DETECTION, DataSet, Item
 from splitwatt.profiler.evaluate.data_sets.masks import IGNORED, read_mask
-from splitwatt.profiler.evaluate.intervals import (
-    Figure,
-    bootstrap,
-    jackknife,
-    resampled,
-    share,
-    undefined,
-)  # fmt: skip
+from splitwatt.profiler.evaluate.intervals import Figure, bootstrap, jackknife, resampled, share
 
 _CLASSES = 256  # what a mask of 8 bits may hold
 
@@ -55,9 +43,7 @@ def of_image(data: DataSet, item: Item, answer: Answer) -> Any:
     if data.task == CLASSIFICATION:
         return {"truth": item.truth, "labels": given["labels"].tolist()}
     if data.task == DETECTION:
-        boxes = given["boxes"].astype(np.float64)
-        corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
-        rows = zip(corners, given["labels"].tolist(), given["scores"].tolist())
+        rows = zip(coco_boxes(given["boxes"]), given["labels"].tolist(), given["scores"].tolist())
         known = data.label_categories
         return [
             {"image_id": item.truth, "bbox": box, "score": score,
@@ -65,6 +51,13 @@ def of_image(data: DataSet, item: Item, answer: Answer) -> Any:
             for box, label, score in rows if known is None or label in known
         ]  # fmt: skip
     return confusion(read_mask(item.truth, data.classes), given["mask"])
+
+
+def coco_boxes(boxes: np.ndarray) -> List[List[float]]:
+    """Boxes (n, 4) as x1, y1, x2, y2 in COCO's way: [x, y, width, height]."""
+    corners = boxes.astype(np.float64)
+    rows: List[List[float]] = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]).tolist()
+    return rows
 
 
 def figures(data: DataSet, records: List[Any]) -> Dict[str, Figure]:
@@ -109,7 +102,7 @@ def _mean_iou(records: List[Any]) -> Dict[str, Figure]:
         for truth, predicted, pixels in rows:
             matrix[place[truth], place[predicted]] += pixels
     if not matrices.any():
-        return {"miou_percent": undefined(len(records))}
+        return {"miou_percent": {"value": None, "n": len(records)}}
     flat = matrices.reshape(len(records), -1)
 
     def miou(weights: np.ndarray) -> float:
@@ -155,7 +148,7 @@ def _mean_average_precision(data: DataSet, records: List[Any]) -> Dict[str, Figu
         both = _precisions(meter, rows, order, list(range(len(order))))
         names = ("map_50_95_percent", "map_50_percent")
         if None in both:
-            return {name: undefined(len(order)) for name in names}
+            return {name: {"value": None, "n": len(order)} for name in names}
 
         def without(index: int) -> Any:
             def figure(left_out: List[int]) -> Optional[float]:

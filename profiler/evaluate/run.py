@@ -50,18 +50,6 @@ def tasks_on(bundle: Bundle, data: DataSet) -> List[str]:
     return [data.task]
 
 
-def prepared(bundle: Bundle, task: str, preprocess: str) -> Bundle:
-    """The bundle with the preprocessing of its paper's accuracy of a task, where it differs.
-
-    Models whose paper has only one preprocessing keep it either way.
-    """
-    other = bundle.manifest.published_preprocess.get(task)
-    if preprocess == RUNTIME or other is None:
-        return bundle
-    manifest = bundle.manifest._replace(preprocess=other)
-    return Bundle(bundle.path, manifest, bundle.manifest_sha256)
-
-
 def evaluate(
     bundle: Bundle,
     data: DataSet,
@@ -72,9 +60,6 @@ def evaluate(
     """The results of a bundle on a data set: entries of accuracy.json.
 
     Args:
-        bundle: opened.
-        data: with the items to run.
-        settings: how.
         folder: where each image's record is kept; an existing record is used again.
         advance: called after each image.
 
@@ -84,7 +69,10 @@ def evaluate(
         SplitwattError: as the pipelines and the client raise it.
     """
     tasks = tasks_on(bundle, data)
-    bundle = prepared(bundle, tasks[0], settings.preprocess)
+    other = bundle.manifest.published_preprocess.get(tasks[0])
+    if settings.preprocess == PUBLISHED and other is not None:  # that of its paper's accuracy
+        manifest = bundle.manifest._replace(preprocess=other)
+        bundle = Bundle(bundle.path, manifest, bundle.manifest_sha256)
     server = server_behind(bundle, settings)
     heading = {
         "format": 2,
@@ -101,18 +89,15 @@ def evaluate(
     }
 
     def opened(stack: ExitStack) -> Callable[[Item], Row]:
-        return partial(_of_image, stack.enter_context(open_deployed(bundle, settings)), data)
+        client, there = settings.client, settings.server_backend
+        engines = stack.enter_context(Deployed(bundle, settings.backend, client, there))
+        return partial(_of_image, engines, data)
 
     def results(rows: List[Row]) -> List[Row]:
         return [_result(bundle, data, task, settings, server, rows) for task in tasks]
 
     words = (bundle.manifest.model, data.name, settings.preprocess)
     return recorded(folder, words, heading, data, opened, advance, results)
-
-
-def open_deployed(bundle: Bundle, settings: Settings) -> Deployed:
-    """The bundle's engines, as the settings say."""
-    return Deployed(bundle, settings.backend, settings.client, settings.server_backend)
 
 
 def server_behind(bundle: Bundle, settings: Settings) -> Optional[Dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the runner gives a block's process to do, and what that says while it works.
+"""A block's process: what the runner gives it to do, what it says while it works, and how it ends.
 
 The job is a JSON file in the run folder. The process answers on standard output, one JSON document a
 line.
@@ -6,9 +6,10 @@ line.
 
 import json
 import os
+import signal
 import sys
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import write_atomic
@@ -17,21 +18,20 @@ from splitwatt.profiler.board.quota import join
 from splitwatt.profiler.capacity.search import Asked
 from splitwatt.profiler.client.connection import Endpoint, read_token
 from splitwatt.profiler.config.config import Config, from_document
-from splitwatt.profiler.links.process import die_with_parent
+from splitwatt.profiler.links.process import die_with_parent, start_module
 from splitwatt.profiler.links.way import way_of
 from splitwatt.profiler.records.blocks import Block
 from splitwatt.profiler.records.document import session_of
 from splitwatt.profiler.records.folder import JOB_FILE, RunFolder
 from splitwatt.profiler.records.reading import read_bytes
 
+_MODULE = "profiler.execute.block.block"
 FATAL_EXIT = 3
 # Where nothing listens: a block without a server never asks.
 NOWHERE = "http://127.0.0.1:9"
 _LIMIT_BYTES = 64 << 20
 # Samples are announced together: a line wakes the runner, which has a bar to draw.
 _EVERY_S = 0.25
-
-
 SYSFS = "/sys"
 
 
@@ -196,3 +196,67 @@ def say(document: Dict[str, Any]) -> None:
     """Write a line that the runner reads."""
     sys.stdout.write(json.dumps(document) + "\n")
     sys.stdout.flush()
+
+
+def run_block(
+    job: Job,
+    lock: int,
+    log: str,
+    heard: Callable[[Dict[str, Any]], None],
+    started: Callable[[int], None],
+    prefix: Sequence[str] = (),
+) -> Tuple[Optional[str], Optional[int]]:
+    """Run a block's process to its end.
+
+    Args:
+        job: what it is to do.
+        lock: descriptor of the run's lock, which the process holds too.
+        log: the file that its messages are appended to.
+        heard: called with what it says of its progress: samples `done`, or `more` to come.
+        started: called with its process id.
+        prefix: goes before the command, to run it elsewhere, as on a shaped link.
+
+    Returns:
+        Why it ended before its time, in words; None where it did its work. Its largest resident memory, in
+        bytes; None where it did not say.
+
+    Raises:
+        SplitwattError: what the block could not go on from, as a full disk.
+    """
+    last: Dict[str, Any] = {}
+    path = job.write()
+    with open(log, "ab") as errors:
+        process = start_module(_MODULE, [path, job.block["id"]], errors, lock, prefix)
+        started(process.pid)
+        try:
+            assert process.stdout is not None  # for the type checker
+            for line in process.stdout:
+                last = _document(line)
+                if "done" in last or "more" in last:
+                    heard(last)
+            code = process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    if code == FATAL_EXIT and "fatal" in last:
+        raise SplitwattError(last["fatal"], last["remedy"])
+    return _cause(code, log), last.get("process_peak_bytes")
+
+
+def _document(line: bytes) -> Dict[str, Any]:
+    try:
+        document = json.loads(line.decode("utf-8"))
+    except ValueError:  # cut off by a kill
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _cause(code: int, log: str) -> Optional[str]:
+    if code == 0:
+        return None
+    if code < 0:
+        name = signal.Signals(-code).name
+        more = ": was memory short?" if -code == signal.SIGKILL else ""
+        return "the block's process was ended by %s%s" % (name, more)
+    return "the block's process failed with exit code %d: see %s" % (code, log)

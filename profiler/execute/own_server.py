@@ -10,7 +10,7 @@ from typing import Any, List, Optional
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import ServerError, UsageError
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.profiler.client.connection import Endpoint
 
 _START_TIMEOUT_S = 60.0
@@ -91,12 +91,10 @@ class OwnServer(Closing):
                 break
             time.sleep(0.02)
         self.close()
-        raise ServerError("the server did not start: %s" % self._last_words())
-
-    def _last_words(self) -> str:
         with open(self._log, encoding="utf-8", errors="replace") as stream:
             lines: List[str] = [line.strip() for line in stream if line.strip()]
-        return lines[-1] if lines else "it said nothing"
+        last = lines[-1] if lines else "it said nothing"
+        raise ServerError("the server did not start: %s" % last)
 
 
 def check_python() -> None:

@@ -31,13 +31,9 @@ def plan_again(config: Config, blocks: List[Block], wanted: Iterable[str]) -> Li
     """The blocks to run after those of a run, in an order by the seed, so that the wanted ones (ids) run
     again; of a block that ran again its last one counts.
     """
-    known = {block.id for block in blocks}
-    ids = set(wanted)
-    more = [
-        block._replace(id=again_id(block.id, block.again + 1), again=block.again + 1)
-        for block in blocks
-        if block.id in ids
-    ]
+    known, ids = {block.id for block in blocks}, set(wanted)
+    ran = [block for block in blocks if block.id in ids]
+    more = [b._replace(id=again_id(b.id, b.again + 1), again=b.again + 1) for b in ran]
     more = [block for block in more if block.id not in known]
     random.Random(config.seed + len(blocks)).shuffle(more)
     return more

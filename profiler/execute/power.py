@@ -1,32 +1,32 @@
 """A block's power traces, where board or server has a sensor and they are two machines."""
 
+import base64
 import json
 import os
 import time
+import zlib
 from typing import Any, Dict, List, Optional
 
-from splitwatt.device_configs.errors import SensorError
+from splitwatt.device_configs.errors import SensorError, ServerError, SplitwattError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.energy.monitor import EnergyMonitor, open_for
-from splitwatt.energy.rail_set import NoSensorError, Tried
+from splitwatt.energy.rail_set import NoSensorError
 from splitwatt.energy.trace.files import metadata_path
 from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.execute.remote_power import RemotePower, sampled_rails
+from splitwatt.profiler.client.remote import ENERGY, Offset, Remote
 from splitwatt.profiler.records.blocks import IDLE, Block, Window
+from splitwatt.profiler.records.fields import check_text, parse, plain_text
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import WINDOWS_FILE
-from splitwatt.profiler.records.traces import (
-    AGAIN_SUFFIX,
-    POWER_FOLDER,
-    SERVER_SUFFIX,
-    TraceFacts,
-)
+from splitwatt.profiler.records.traces import AGAIN_SUFFIX, POWER_FOLDER, SERVER_SUFFIX, TraceFacts
 
 # Before and after each block nothing runs for so long, to know what the board uses then; longer
 # where the sensor is so slow that fewer readings than this would come, s.
 IDLE_S = 2.0
 _READINGS = 12
 _LONGEST_IDLE_S = 20.0
+# Of a server's trace.
+_LARGEST_BYTES = 512 << 20
 
 
 class BlockPower:
@@ -44,6 +44,7 @@ class BlockPower:
         sampling: for `splitwatt.energy.monitor.open_for`, such as the only driver to use.
         server: the block's server; None for a block that uses none.
         timeout_s: of one request to it.
+        unless: why nothing is to be sampled; None: sample.
 
     Attributes:
         why_not: why there is no trace, a sentence a driver; empty where there is one.
@@ -58,14 +59,15 @@ class BlockPower:
         sampling: Optional[Dict[str, Any]] = None,
         server: Optional[Endpoint] = None,
         timeout_s: float = 60.0,
+        unless: Optional[str] = None,
     ) -> None:
-        self.why_not: List[str] = []
+        self.why_not = [] if unless is None else [unless]
         self._folder, self._block, self._session = folder, block, session
         self._target, self._sampling = target, sampling or {}
         self._path = _free(folder.path, block.id)
         self._monitor: Optional[EnergyMonitor] = None
         self._server: Optional[RemotePower] = None
-        if server is not None:
+        if server is not None and unless is None:
             self._server = RemotePower(server, timeout_s, _of_server(self._path), session)
 
     @property
@@ -78,13 +80,26 @@ class BlockPower:
         """The same of the server's; empty where there is one or no server."""
         return [] if self._server is None else self._server.why_not
 
+    def reasons(self, known: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        """run.json's `power`, with the reasons of this block added."""
+        power = dict(known or {})
+        for key, reasons in (("why_not", self.why_not), ("server_why_not", self.server_why_not)):
+            before = power.get(key, [])
+            power[key] = before + [plain_text(r) for r in reasons if plain_text(r) not in before]
+        return power
+
     def __enter__(self) -> "BlockPower":
+        if self.why_not:
+            return self
         try:
             monitor = open_for(self._target, trace_path=self._path, **self._sampling)
             monitor.start()
             self._monitor = monitor
-        except NoSensorError as no:
-            self.why_not = [_sentence(tried) for tried in no.tried]
+        except NoSensorError as error:
+            self.why_not = [
+                "%s: %s" % (no.driver, "; ".join(filter(None, (no.reason, no.remedy))))
+                for no in error.tried
+            ]
         except SensorError as error:
             self.why_not = [str(error)]
         if self._server is not None:
@@ -123,16 +138,79 @@ class BlockPower:
             monitor.stop()
         except SensorError as sensor:  # the trace says how far it goes
             self.why_not = [str(sensor)]
-        _say_session(monitor.trace_path, self._session)
+        path = metadata_path(monitor.trace_path)
+        if os.path.exists(path):  # the sampler, which has written it, knows no sessions
+            with open(path, encoding="utf-8") as stream:
+                about = json.load(stream)
+            write_atomic(path, json.dumps(dict(about, session=self._session), indent=1) + "\n")
 
 
-def _say_session(trace: str, session: int) -> None:
-    """Put the run's session into a trace's metadata, which the sampler has written."""
-    path = metadata_path(trace)
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as stream:
-            about = json.load(stream)
-        write_atomic(path, json.dumps(dict(about, session=session), indent=1) + "\n")
+class RemotePower:
+    """The server's rails during one block; where it has none, `why_not` says why.
+
+    The trace goes to the CSV file `path`. It is on the server's clock; its JSON has the clocks' offset
+    under `clock`.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float, path: str, session: int) -> None:
+        self.why_not: List[str] = []
+        self.about: Optional[TraceFacts] = None
+        self._path = path
+        self._session = session
+        self._remote = Remote(endpoint, timeout_s)
+        self._trace = ""
+        self._before: Optional[Offset] = None
+
+    def begin(self) -> None:
+        """Have the server sample from here on."""
+        try:
+            if ENERGY not in self._remote.offers():
+                self.why_not = ["the server samples no power: 'splitwatt serve --energy' does"]
+                return
+            begun = self._remote.begin_power()
+            self._before = self._remote.offset()
+            self._trace, self.about = str(begun.get("trace")), sampled_rails(begun.get("about"))
+        except SplitwattError as error:
+            self.why_not = [str(error)]
+
+    def end(self) -> None:
+        """Fetch the trace and keep it."""
+        try:
+            if self.about is not None:
+                after = self._remote.offset()
+                self._keep(self._remote.end_power(self._trace), after)
+        except SplitwattError as error:
+            self.why_not = [str(error)]
+        finally:
+            self._remote.close()
+
+    def _keep(self, ended: Dict[str, Any], after: Offset) -> None:
+        about = ended.get("about")
+        try:
+            unpacker = zlib.decompressobj()
+            packed = base64.b64decode(str(ended.get("csv")).encode("ascii"))
+            text = unpacker.decompress(packed, _LARGEST_BYTES).decode("utf-8")
+        except (ValueError, zlib.error) as error:
+            raise ServerError("the server's trace cannot be read: %s" % error)
+        if not isinstance(about, dict) or not text.startswith("t_s,") or unpacker.unconsumed_tail:
+            raise ServerError("the server's trace is not a trace")
+        offsets = [self._before, after] if self._before is not None else [after]
+        about["clock"] = [dict(offset._asdict()) for offset in offsets]
+        about["session"] = self._session
+        check_text(about, "the server's trace", "about")
+        parse(TraceFacts, about, "the server's trace")
+        write_atomic(self._path, text)
+        write_atomic(metadata_path(self._path), json.dumps(about, indent=1) + "\n")
+
+
+def sampled_rails(about: Any) -> TraceFacts:
+    """What a sampler says that it samples, when it begins.
+
+    Raises:
+        RunError: it is something else.
+    """
+    given = dict(about, format=1) if isinstance(about, dict) else about
+    return parse(TraceFacts, given, "what the sampler says")
 
 
 def _enough_s(about: TraceFacts) -> float:
@@ -140,10 +218,6 @@ def _enough_s(about: TraceFacts) -> float:
     probed = about.probed_period_s or {}
     periods = [probed.get(rail.label) or rail.period_s or 0.0 for rail in about.rails]
     return min(_LONGEST_IDLE_S, _READINGS * max(periods, default=0.0))
-
-
-def _sentence(tried: Tried) -> str:
-    return "%s: %s%s" % (tried.driver, tried.reason, "; %s" % tried.remedy if tried.remedy else "")
 
 
 def _free(run: str, block: str) -> str:

@@ -19,7 +19,7 @@ from splitwatt.profiler.config.bundles import describe, open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.config.images import config_images, describe_images
 from splitwatt.profiler.execute.backend_here import check_backends_here
-from splitwatt.profiler.execute.job import Options, endpoint_of
+from splitwatt.profiler.execute.job import Options
 from splitwatt.profiler.execute.plan import plan_blocks
 from splitwatt.profiler.links.parse import parse_links
 from splitwatt.profiler.records.blocks import Block
@@ -185,12 +185,6 @@ def resume_row(options: Options) -> Dict[str, Any]:
     }
 
 
-def check_server(document: Dict[str, Any], options: Options) -> None:
-    """Raise ServerError unless the options' server has what the run of a new run.json needs of it."""
-    with Client(endpoint_of(options), options.timeout_s) as client:
-        describe_server(client, document, False)
-
-
 def describe_server(client: Client, document: Dict[str, Any], started: bool) -> Dict[str, Any]:
     """What run.json keeps of the server, after a look at its models.
 
@@ -209,13 +203,17 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
             for model in row.models:
                 own = document["bundles"][model]
                 client.bundle(own["model"], own["tables_id"])
-    machine = about.get("machine")
+    machine, own = about.get("machine"), machine_id()
+    same = own == machine
+    if own is None or not isinstance(machine, str):
+        hosts = ("//127.", "//localhost", "//[::1]")
+        same = any(name in client.endpoint.url for name in hosts)
     facts = {
         **{key: about.get(key) for key in (*HARDWARE, "name", "version", "backend", "workers")},
         "url": client.endpoint.url,
         "started_by_profile": started,
         "machine": machine,
-        "same_machine": started or _same_machine(machine, client.endpoint.url),
+        "same_machine": started or same,
     }
     try:
         parse(ServerFacts, facts, client.endpoint.url + "/v2")
@@ -265,10 +263,3 @@ def override(
         config = config._replace(pipelined=True)
     check_backends(config)
     return from_document(config.to_json(), "the command line")
-
-
-def _same_machine(machine: Any, url: str) -> bool:
-    own = machine_id()
-    if own is not None and isinstance(machine, str):
-        return own == machine
-    return any(name in url for name in ("//127.", "//localhost", "//[::1]"))

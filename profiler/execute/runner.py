@@ -3,7 +3,7 @@
 import os
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Set, Tuple
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import RunError, ServerError
@@ -19,21 +19,18 @@ from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.execute.block.recording import Recorder
-from splitwatt.profiler.execute.block_process import Ended, run_block
-from splitwatt.profiler.execute.job import Job, Options, endpoint_of
+from splitwatt.profiler.execute.job import Job, Options, endpoint_of, run_block
 from splitwatt.profiler.execute.own_server import OwnServer, check_python
 from splitwatt.profiler.execute.plan import plan_again
 from splitwatt.profiler.execute.power import BlockPower
 from splitwatt.profiler.execute.prepare import (
     check_resumable,
-    check_server,
     describe_server,
     needs_server,
     new_document,
     resume_row,
     wall,
 )
-from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.execute.work import (
     Left,
     Recorded,
@@ -47,15 +44,9 @@ from splitwatt.profiler.links.shaped import Shaped
 from splitwatt.profiler.records.appending import synced
 from splitwatt.profiler.records.blocks import Block, Carried, throttled_blocks
 from splitwatt.profiler.records.document import digests, session_of
-from splitwatt.profiler.records.fields import parse, plain_text
+from splitwatt.profiler.records.fields import parse
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.run import (
-    BOARDS_FILE,
-    MEMORY_FILE,
-    SAMPLES_FILE,
-    Run,
-    read_run,
-)
+from splitwatt.profiler.records.run import BOARDS_FILE, MEMORY_FILE, SAMPLES_FILE, Run, read_run
 from splitwatt.profiler.records.sample import BY_IMAGE
 
 SERVER_LOG = "server.log"
@@ -105,7 +96,8 @@ def start_run(config: Config, options: Options, path: str) -> Result:
         if options.server is None:
             check_python()
         else:  # before there is a folder, which would refuse the next try
-            check_server(document, options)
+            with Client(endpoint_of(options), options.timeout_s) as client:
+                describe_server(client, document, False)
     with _quota(options) as quota, RunFolder.create(path, document) as folder:
         return _Session(folder, document, options, quota).run()
 
@@ -190,10 +182,9 @@ class _Session:
             self._run_stage_blocks()
             self._replay_boards()
         finally:
-            if self._server is not None:
-                self._server.close()
-            if self._shaped is not None:
-                self._shaped.close()
+            for part in (self._server, self._shaped):
+                if part is not None:
+                    part.close()
             self._folder.clean()
         return self._end()
 
@@ -280,17 +271,17 @@ class _Session:
             minutes = sum(each_s[i:]) / 60
             left_s = "%d s" % (60 * minutes) if minutes < 1.5 else "%d min" % round(minutes)
             note("stages of %s on %s, about %s left" % (block.config, block.backend, left_s))
-            with self._power(block) as sampled:
-                if sampled is None:
+            with self._power(block) as power:
+                if not power.sampled:
                     note("no stage is repeated: nothing samples the power")
                     return
-                ended = self._run_job(
+                died, _ = self._run_job(
                     self._job(block)._replace(stages=sorted(done)), STAGES_LOG,
                     lambda message: None, lambda process: None,
                 )  # fmt: skip
-            if ended.died is not None:
+            if died is not None:
                 self._folder.mend()
-                note("%s: %s" % (block.id, ended.died))
+                note("%s: %s" % (block.id, died))
 
     def _replay_boards(self) -> None:
         """For each split configuration, find how many boards the server carries, where that is asked."""
@@ -372,20 +363,20 @@ class _Session:
         deaths = stuck = 0
         work = self._left(block)
         while work:
-            ended = self._run_process(block, progress)
-            if ended.died is None:
+            died = self._run_process(block, progress)
+            if died is None:
                 return
             self._folder.mend()
             self._recorded.update()
             deaths += 1
             before, work = work, self._left(block)
             stuck = stuck + 1 if work == before else 0
-            progress.note("%s: %s" % (block.id, ended.died))
+            progress.note("%s: %s" % (block.id, died))
             if deaths >= MAX_DEATHS or stuck >= 2:
-                self._give_up(block, ended.died, everything=deaths >= MAX_DEATHS)
+                self._give_up(block, died, everything=deaths >= MAX_DEATHS)
                 work = self._left(block)
 
-    def _run_process(self, block: Block, progress: Progress) -> Ended:
+    def _run_process(self, block: Block, progress: Progress) -> Optional[str]:
         def heard(said: Dict[str, int]) -> None:
             progress.extend(said.get("more", 0))
             progress.advance(said.get("done", 0))
@@ -397,10 +388,10 @@ class _Session:
                 inferences=done.inferences,
                 throughput=done.throughput,
             )
-            ended = self._run_job(job, BLOCK_LOG, heard, meter.watch)
+            died, peak_bytes = self._run_job(job, BLOCK_LOG, heard, meter.watch)
         alone = not self._document["same_machine"]
-        self._folder.append(MEMORY_FILE, meter.record(block, alone, ended.process_peak_bytes))
-        return ended
+        self._folder.append(MEMORY_FILE, meter.record(block, alone, peak_bytes))
+        return died
 
     def _job(self, block: Block) -> Job:
         options = self._reaching(self._is_split(block))._replace(boards=None)
@@ -408,7 +399,9 @@ class _Session:
         row = dict(block._asdict())
         return Job(self._folder.path, row, os.getpid(), dict(options._asdict()), quota)
 
-    def _run_job(self, job: Job, log: str, heard: Any, started: Any) -> Ended:
+    def _run_job(
+        self, job: Job, log: str, heard: Any, started: Any
+    ) -> Tuple[Optional[str], Optional[int]]:
         lock = self._folder.lock_number()
         prefix: Sequence[str] = ()
         if self._shaped is not None and job.options["server"] is not None:
@@ -417,39 +410,24 @@ class _Session:
         return run_block(job, lock, self._folder.file(log), heard, started, prefix)
 
     @contextmanager
-    def _power(self, block: Block) -> Iterator[Optional[BlockPower]]:
-        """Trace the power of board and server, where they have sensors and are two machines.
-
-        What it gives is None where nothing is traced.
-        """
-        if self._document["same_machine"]:
-            self._no_power(["the server runs on the same machine"], [])
-            yield None
-            return
-
-        options, split = self._options, self._is_split(block)
+    def _power(self, block: Block) -> Iterator[BlockPower]:
+        """Trace the power of board and server, where they have sensors and are two machines."""
+        options, shared = self._options, self._document["same_machine"]
         with BlockPower(
             self._folder,
             block,
             self._document["targets"]["board"],
             self._number,
             sampling={"sysfs": options.sysfs, "driver": options.driver},
-            server=self._endpoint() if split else None,
+            server=self._endpoint() if self._is_split(block) else None,
             timeout_s=options.timeout_s,
+            unless="the server runs on the same machine" if shared else None,
         ) as power:
-            yield power if power.sampled else None
-        self._no_power(power.why_not, power.server_why_not)
-
-    def _no_power(self, why_not: List[str], server_why_not: List[str]) -> None:
-        """Keep the reasons in run.json; report the board's once."""
-        known = self._document["power"] or {}
-        for key, reasons in (("why_not", why_not), ("server_why_not", server_why_not)):
-            before = known.get(key, [])
-            known[key] = before + [plain_text(r) for r in reasons if plain_text(r) not in before]
-        self._document["power"] = known
-        if why_not and not self._told_why_no_power:
+            yield power
+        self._document["power"] = power.reasons(self._document["power"])
+        if power.why_not and not self._told_why_no_power:
             self._told_why_no_power = True
-            note("no energy: %s" % "; ".join(why_not))
+            note("no energy: %s" % "; ".join(power.why_not))
 
     def _start_again(self, server: OwnServer, progress: Progress) -> None:
         if self._server_starts >= MAX_SERVER_STARTS:
@@ -463,9 +441,7 @@ class _Session:
 
     def _give_up(self, block: Block, reason: str, everything: bool) -> None:
         """Record as failed what the block's process does not survive: the next sample, or all."""
-        config, images = self._config, self._images
-        warm = WarmUp(config.warmup, config.warmup_until, len(images))
-        recorder = Recorder(config, block, images, warm.images, self._number)
+        recorder = Recorder(self._config, block, self._images, self._number)
         while True:
             work = self._left(block)
             missing = [(True, k) for k in work.warmups] + [(False, k) for k in work.inferences]

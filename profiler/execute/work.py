@@ -39,10 +39,6 @@ class Done(NamedTuple):
     inferences: Dict[int, Optional[float]]
     throughput: bool
 
-    def repetition(self, config: Config, images: int) -> Repetition:
-        """Says which inferences are still to be run."""
-        return Repetition(config.inferences, config.until, images, self.inferences)
-
 
 class Left(NamedTuple):
     """What a block still has to do; false when it is through."""
@@ -117,7 +113,7 @@ class Recorded:
 
 def left(config: Config, done: Done, images: int) -> Left:
     """What a block still has to do, of whose samples `done` are recorded, with so many images."""
-    repetition = done.repetition(config, images)
+    repetition = Repetition(config.inferences, config.until, images, done.inferences)
     due = repetition.due()
     expected = max(len(due), repetition.expected() - len(done.inferences)) if due else 0
     warmups = [k for k in range(config.warmup) if k not in done.warmups]

@@ -5,7 +5,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from splitwatt.device_configs.errors import BundleError, ServerError
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Manifest
 from splitwatt.engines.codecs.base import Codec
@@ -81,28 +81,21 @@ class Deployed(Closing):
         Raises:
             ImageError, EngineError, BitstreamError, ServerError: as pipelines and client do.
         """
+        manifest = self.bundle.manifest
         if isinstance(self._pipeline, WholePipeline):
-            outcome = self._pipeline.run(rgb)
+            answer, payload, sizes, stages = self._pipeline.run(rgb)
             wire_bytes = None
-            if outcome.payload is not None and outcome.sizes is not None:
-                model, sizes = self.bundle.manifest.model, outcome.sizes.tolist()
-                wire_bytes = _NEVER_ASKED.request_bytes(model, outcome.payload, sizes)
-            return Answered(
-                outcome.answer, outcome.payload, outcome.sizes, wire_bytes, outcome.stages
-            )
+            if payload is not None and sizes is not None:
+                wire_bytes = _NEVER_ASKED.request_bytes(manifest.model, payload, sizes.tolist())
+            return Answered(answer, payload, sizes, wire_bytes, stages)
         request = self._pipeline.run(rgb)
         assert self._client is not None  # for the type checker
-        model = self.bundle.manifest.model
-        reply = self._client.infer(model, request.payload, request.sizes.tolist())
-        stages = dict(request.stages)
-        stages.update({"server." + name: seconds for name, seconds in reply.stages.items()})
-        return Answered(
-            read_answer(reply.answer, self.bundle.manifest),
-            request.payload,
-            request.sizes,
-            reply.wire_up_bytes,
-            stages,
-        )
+        sizes = request.sizes
+        reply = self._client.infer(manifest.model, request.payload, sizes.tolist())
+        stages = {"server." + name: seconds for name, seconds in reply.stages.items()}
+        stages = dict(request.stages, **stages)
+        answer = read_answer(reply.answer, manifest)
+        return Answered(answer, request.payload, sizes, reply.wire_up_bytes, stages)
 
     @property
     def codec(self) -> Codec:
@@ -188,15 +181,10 @@ def check_labels(answer: Answer, manifest: Manifest) -> None:
         classes = fields["mask" if task == "segmentation" else "labels"]
         if names is None or not classes.size:
             continue
-        count = len(labels(names))
-        if classes.min() < 0 or classes.max() >= count:
+        low, high, count = int(classes.min()), int(classes.max()), len(labels(names))
+        if low < 0 or high >= count:
             raise BundleError(
                 "%s answers with class %d for %s, and its manifest names %d classes"
-                % (
-                    manifest.model,
-                    classes.max() if classes.max() >= count else classes.min(),
-                    task,
-                    count,
-                ),
+                % (manifest.model, high if high >= count else low, task, count),
                 "export it with --labels FILE that has a name for every class",
             )

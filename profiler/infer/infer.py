@@ -76,7 +76,13 @@ def infer(argv: List[str]) -> int:
             drawn.append(deployed)
         if other is not None:
             drawn.append(opened.enter_context(BoardPipeline(other, options.backend)))
-        _check_codecs(drawn)
+        for one in drawn:
+            if not tells_bits(one.codec):
+                raise UsageError(
+                    "the codec of %s does not say how many bits each pixel takes"
+                    % one.bundle.manifest.model,
+                    "--bitmap needs a model whose latent goes through the range coder",
+                )
         for path, (picture, bits) in zip(images, targets):
             try:
                 row = _one(deployed, path, picture, bits, options.min_score, drawn)
@@ -119,16 +125,6 @@ def _targets(images: List[str], out: str, bitmap: bool) -> List[Tuple[str, Optio
                 )
         targets.append((picture, bits if bitmap else None))
     return targets
-
-
-def _check_codecs(drawn: List[Any]) -> None:
-    for one in drawn:
-        if not tells_bits(one.codec):
-            raise UsageError(
-                "the codec of %s does not say how many bits each pixel takes"
-                % one.bundle.manifest.model,
-                "--bitmap needs a model whose latent goes through the range coder",
-            )
 
 
 def _one(

@@ -1,11 +1,11 @@
 """The gate: a kernel-shaped link between a network namespace for the board and this machine.
 
 A forked process makes two namespaces without a name: one with a listening socket, and one for the
-board's process, in which it stays; and between them a pair of Ethernet interfaces whose ends the kernel
-shapes (tbf). It hands the socket to this process, which passes every connection on to the server; no
-interface or address of the machine itself is touched. Namespaces without a name last as long as a
-process or a socket is in them, and both processes end with the one that started them, killed or not:
-nothing remains.
+board's process, in which it stays; and between them a pair of Ethernet interfaces whose ends the
+kernel shapes (tbf). It hands the socket to this process, which passes every connection on to the
+server; no interface or address of the machine itself is touched. Namespaces without a name last as
+long as a process or a socket is in them, and both processes end with the one that started them,
+killed or not: nothing remains.
 
 Needs root, or a kernel that lets every user make namespaces.
 """
@@ -61,7 +61,7 @@ class GateError(Exception):
 def main() -> int:
     """Make the gate, print where it is as a line of JSON, pass connections on until stdin ends.
 
-    The first line of stdin has the parent's process id and the rates, kbit/s; each other one a server.
+    The first line of stdin has the parent's process id and the rates (kbit/s), others a server.
     """
     job = json.loads(sys.stdin.readline())
     try:
@@ -72,10 +72,10 @@ def main() -> int:
         return 1
     address = [_SERVER, listener.getsockname()[1]]
     print(json.dumps({"pid": board, "address": address, "user": os.geteuid() != 0}), flush=True)
-    relay = Relay(listener)
-    threading.Thread(target=relay.run, daemon=True).start()
+    targets: List[Any] = []
+    threading.Thread(target=_relay, args=(listener, targets), daemon=True).start()
     for line in sys.stdin:
-        relay.target = tuple(json.loads(line)["target"])
+        targets.append(tuple(json.loads(line)["target"]))
     sink.close()
     os.kill(board, signal.SIGKILL)
     return 0
@@ -191,20 +191,20 @@ def _run(command: str, keep: Sequence[int] = ()) -> None:
     words = command.split()
     environment = dict(os.environ, PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     try:
-        process = subprocess.Popen(
+        ran = subprocess.run(
             words,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
             pass_fds=keep,
+            timeout=_TOOL_TIMEOUT_S,
         )
     except OSError:
         raise GateError(
             "the program %s is not installed" % words[0], "sudo apt-get install iproute2"
         )
-    output, _ = process.communicate(timeout=_TOOL_TIMEOUT_S)
-    if process.returncode:
-        raise refusal(words, output.decode("utf-8", "replace"))
+    if ran.returncode:
+        raise refusal(words, ran.stdout.decode("utf-8", "replace"))
 
 
 def refusal(words: List[str], output: str) -> GateError:
@@ -226,27 +226,20 @@ def _write(path: str, text: str) -> None:
         stream.write(text)
 
 
-class Relay:
-    """Passes connections of a listening socket on to `target`, each in two threads."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        self.target: Any = None
-        self._listener = listener
-
-    def run(self) -> None:
-        """Accept until the process ends."""
-        while True:
-            inside, _ = self._listener.accept()
-            try:
-                outside = socket.create_connection(self.target, 10.0)
-            except (OSError, TypeError):  # as a server that is gone: the client sees a reset
-                inside.close()
-                continue
-            outside.settimeout(None)
-            for stream in (inside, outside):
-                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for pair in ((inside, outside), (outside, inside)):
-                threading.Thread(target=_pump, args=pair, daemon=True).start()
+def _relay(listener: socket.socket, targets: List[Any]) -> None:
+    """Pass connections on to the last of the addresses in `targets`, each in two threads."""
+    while True:
+        inside, _ = listener.accept()
+        try:
+            outside = socket.create_connection(targets[-1], 10.0)
+        except (OSError, IndexError):  # as a server that is gone: the client sees a reset
+            inside.close()
+            continue
+        outside.settimeout(None)
+        for stream in (inside, outside):
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for pair in ((inside, outside), (outside, inside)):
+            threading.Thread(target=_pump, args=pair, daemon=True).start()
 
 
 def _pump(source: socket.socket, to: socket.socket) -> None:

@@ -4,31 +4,21 @@ import ctypes
 import os
 import signal
 import subprocess
-import threading
-import time
 from typing import IO, List, Sequence
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import SplitwattError
 
 _PR_SET_PDEATHSIG = 1
-_POLL_S = 0.5
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Have this process receive a signal as soon as its parent has ended.
-
-    Args:
-        parent: the parent's process id.
-        number: the signal.
+    """Have this process receive the signal `number` as soon as its parent, a process id, has ended.
 
     Raises:
         SplitwattError: the parent has ended already.
     """
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-    except (OSError, AttributeError):  # no Linux: look now and then
-        threading.Thread(target=_watch, args=(parent, number), daemon=True).start()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         raise SplitwattError("the process %d that started this one has ended" % parent)
 
@@ -38,12 +28,8 @@ def start_module(
 ) -> "subprocess.Popen[bytes]":
     """Start a module of ours in another process and session, its standard output a pipe.
 
-    Args:
-        module: its name.
-        arguments: its own.
-        errors: takes its standard error.
-        keep: a file descriptor that it inherits.
-        prefix: goes before the command, as what brings it into a network namespace.
+    It inherits the file descriptor `keep`; `prefix` goes before the command, as what brings it into
+    a network namespace.
     """
     return subprocess.Popen(
         list(prefix) + module_command(module, *arguments),
@@ -53,9 +39,3 @@ def start_module(
         pass_fds=(keep,),
         start_new_session=True,
     )
-
-
-def _watch(parent: int, number: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_POLL_S)
-    os.kill(os.getpid(), number)

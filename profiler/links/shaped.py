@@ -3,12 +3,12 @@
 import json
 import os
 import subprocess
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 from urllib.parse import urlsplit
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import SplitwattError, UsageError
-from splitwatt.profiler.links.gate import RIGHTS
+from splitwatt.profiler.links.gate import RIGHTS, GateError
 from splitwatt.profiler.links.link import BURST_BYTES, KERNEL, USER, Link
 
 _STOP_TIMEOUT_S = 5.0
@@ -46,10 +46,15 @@ class Shaped:
             "why_not_kernel": None,
         }
         if link.via != USER:
-            why_not = self._open(link)
-            if why_not and link.via == KERNEL:
-                raise UsageError("the kernel cannot shape the link: %s" % why_not, self.remedy)
-            self.record["why_not_kernel"] = why_not
+            try:
+                self._open(link)
+            except GateError as error:
+                self.close()
+                self.prefix = []
+                self.remedy = "; ".join(filter(None, (error.remedy, _OTHERWISE)))
+                if link.via == KERNEL:
+                    raise UsageError("the kernel cannot shape the link: %s" % error, self.remedy)
+                self.record["why_not_kernel"] = str(error)
 
     @property
     def sentence(self) -> str:
@@ -60,9 +65,9 @@ class Shaped:
         more = "; the kernel cannot: %s; %s" % (why_not, self.remedy) if why_not else ""
         return "the link %s is shaped by a token bucket of our own%s" % (self.record["name"], more)
 
-    def _open(self, link: Link) -> Optional[str]:
-        """Start the gate; why it cannot be, or None."""
-        gate = subprocess.Popen(
+    def _open(self, link: Link) -> None:
+        """Start the gate, or GateError."""
+        gate: Any = subprocess.Popen(
             module_command("profiler.links.gate"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -71,25 +76,23 @@ class Shaped:
         )
         self._gate = gate
         self._tell({"parent": os.getpid(), "up": link.rate_kbit_s, "down": link.downlink_kbit_s})
-        assert gate.stdout is not None  # for the type checker
-        line = gate.stdout.readline()
-        about = json.loads(line) if line.strip() else {"error": "its process ended"}
+        about = json.loads(gate.stdout.readline() or '{"error": "its process ended"}')
         if "error" in about:
-            return self._without(str(about["error"]), about.get("remedy"))
+            raise GateError(about["error"], about.get("remedy", ""))
         user = ["-U", "--preserve-credentials"] if about["user"] else []
         self.prefix = ["nsenter", "-t", str(about["pid"])] + user + ["-n"]
-        why_not = _cannot_enter(self.prefix)
-        if why_not:
-            return self._without(*why_not)
+        try:
+            entered = subprocess.run(
+                self.prefix + ["true"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+        except OSError:
+            raise GateError(
+                "the program nsenter is not installed", "sudo apt-get install util-linux"
+            )
+        if entered.returncode:
+            answer = " ".join(entered.stdout.decode("utf-8", "replace").split())
+            raise GateError("nsenter failed: %s" % answer[:200], RIGHTS)
         self.record.update(via=KERNEL, gate=about["address"])
-        return None
-
-    def _without(self, why_not: str, remedy: Optional[str]) -> str:
-        """Close the gate, which cannot be used; `why_not`."""
-        self.close()
-        self.prefix = []
-        self.remedy = "%s; %s" % (remedy, _OTHERWISE) if remedy else _OTHERWISE
-        return why_not
 
     def lead_to(self, url: str) -> None:
         """Have the gate pass connections on to this server from now on."""
@@ -125,18 +128,3 @@ class Shaped:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
-
-
-def _cannot_enter(prefix: List[str]) -> Optional[Tuple[str, str]]:
-    """Why the board's namespace cannot be entered, and what to do; None where it can."""
-    try:
-        process = subprocess.Popen(
-            prefix + ["true"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-    except OSError:
-        return "the program nsenter is not installed", "sudo apt-get install util-linux"
-    output, _ = process.communicate()
-    if process.returncode:
-        answer = " ".join(output.decode("utf-8", "replace").split())
-        return "nsenter failed: %s" % answer[:200], RIGHTS
-    return None

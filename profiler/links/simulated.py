@@ -22,12 +22,8 @@ _MOST_TRIES = 100
 
 
 class Delay(NamedTuple):
-    """Seconds that a way takes, by cause.
-
-    Attributes:
-        bytes_s: the bytes at the link's rate.
-        latency_s: of every request, jitter included.
-        loss_s: segments sent again, each after a round trip.
+    """Seconds that a way takes, by cause: the bytes at the link's rate, the latency of every request
+    with its jitter, and segments that are sent again, each after a round trip.
     """
 
     bytes_s: float

@@ -24,16 +24,10 @@ _DRAIN_LIMIT_S = 60.0
 
 
 class Way(NamedTuple):
-    """What a client does for a shaped link.
-
-    Attributes:
-        via: "kernel" or "user".
-        connect: the gate's address, connected to instead of the server's; None without a gate.
-        up_kbit_s, down_kbit_s: the link's rates; None where it has none. Without a gate the
-            client itself keeps them.
+    """What a client does for a shaped link: connect to the gate's address instead of the server's;
+    without a gate (`connect` is None) it keeps the rates itself. A rate is None where there is none.
     """
 
-    via: str
     connect: Optional[Tuple[str, int]]
     up_kbit_s: Optional[float]
     down_kbit_s: Optional[float]
@@ -46,8 +40,8 @@ def way_of(record: Optional[Dict[str, Any]]) -> Optional[Way]:
     rates = record["rate_kbit_s"], record["downlink_kbit_s"]
     if record["via"] == KERNEL:
         host, port = record["gate"]
-        return Way(KERNEL, (str(host), int(port)), *rates)
-    return Way(USER, None, *rates)
+        return Way((str(host), int(port)), *rates)
+    return Way(None, *rates)
 
 
 class Drain:
@@ -70,13 +64,9 @@ class Drain:
         """
         start = time.perf_counter()
         self._socket.send(self._datagram)
-        while self._waiting() and time.perf_counter() - start < _DRAIN_LIMIT_S:
+        while unsent_bytes(self._socket.fileno()) and time.perf_counter() - start < _DRAIN_LIMIT_S:
             time.sleep(_POLL_S)
         return time.perf_counter() - start
-
-    def _waiting(self) -> int:
-        queued = fcntl.ioctl(self._socket.fileno(), _TIOCOUTQ, b"\0" * 4)
-        return int(struct.unpack("=i", queued)[0])
 
     def close(self) -> None:
         """Close the socket."""
@@ -123,17 +113,18 @@ class Paced:
         _sleep_until(self._down_at)
         return count
 
-    def settimeout(self, seconds: float) -> None:
-        """Of each piece sent or received."""
-        self._stream.settimeout(seconds)
+    def __getattr__(self, name: str) -> Any:
+        """All else as the socket below has it."""
+        return getattr(self._stream, name)
 
-    def getpeercert(self, binary_form: bool = False) -> Any:
-        """As the TLS socket below has it."""
-        return self._stream.getpeercert(binary_form)
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._stream.close()
+def unsent_bytes(handle: int) -> int:
+    """What the kernel holds of a socket's bytes that is not acknowledged, or not sent, yet.
+
+    Raises:
+        OSError: it is no socket any more.
+    """
+    return int(struct.unpack("=i", fcntl.ioctl(handle, _TIOCOUTQ, b"\0" * 4))[0])
 
 
 def _sleep_until(at: float) -> None:

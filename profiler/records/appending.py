@@ -14,8 +14,9 @@ SYNC_EVERY_S = 1.0
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-class Appender:
-    """Appends records to a file, one JSON object a line, each written before it returns.
+class Appender(contextlib.ExitStack):
+    """Appends records to a file, one JSON object a line, each written before it returns; a context
+    manager that closes the file.
 
     Args:
         path: the file.
@@ -24,14 +25,16 @@ class Appender:
     """
 
     def __init__(self, path: str, sync: bool = True) -> None:
+        super().__init__()
         self._path = path
         self._sync = sync
         try:
             # Neither through a link, which a folder from elsewhere may hold, nor into a pipe.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            self._stream = os.fdopen(os.open(path, flags | os.O_CLOEXEC, 0o666), "ab", buffering=0)
+            handle = os.open(path, flags | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise storage_error(path, error)
+        self._stream = self.enter_context(os.fdopen(handle, "ab", buffering=0))
 
     def append(self, record: Dict[str, Any]) -> None:
         """Add a line.
@@ -48,7 +51,10 @@ class Appender:
             if self._sync:
                 os.fsync(self._stream.fileno())
         except OSError as error:
-            self._cut(written or 0)
+            # Readers ignore what follows the last whole line; a resume cuts it off.
+            with contextlib.suppress(OSError):
+                end = self._stream.seek(0, os.SEEK_END)
+                self._stream.truncate(end - (written or 0))
             raise storage_error(self._path, error)
 
     def cut(self, size: int) -> None:
@@ -58,21 +64,6 @@ class Appender:
             os.fsync(self._stream.fileno())
         except OSError as error:
             raise storage_error(self._path, error)
-
-    def _cut(self, written: int) -> None:
-        # Readers ignore what follows the last whole line; a resume cuts it off.
-        with contextlib.suppress(OSError):
-            self._stream.truncate(self._stream.seek(0, os.SEEK_END) - written)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
-
-    def __enter__(self) -> "Appender":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
 
 
 @contextlib.contextmanager

@@ -78,8 +78,8 @@ class StageBlock(NamedTuple):
     stage: str = field("SLOT.STAGE: what was repeated, alone")
     start_s: Optional[float] = clock("start on the board's monotonic clock")
     end_s: Optional[float] = clock("end on the board's monotonic clock")
-    repetitions: Optional[int] = field("how often it ran in between")
-    images: int = field("how many images it ran on in turn")
+    repetitions: Optional[int] = field("how often it ran from start to end")
+    images: int = field("number of images, on which it ran in turn")
     status: str = field("ok or failed", choices=(OK, FAILED))
     reason: Optional[str] = field("why it failed")
     session: Optional[int] = SESSION
@@ -163,18 +163,18 @@ class Carried(NamedTuple):
     config: str = CONFIG
     block: str = BLOCK
     boards: int = field("boards that sent their frames", least=1)
-    fps: float = field("frames of a board in a second, on average", least=0)
+    fps: float = field("frames per second of a board, on average", least=0)
     arrivals: str = field("when frames are due", choices=(POISSON, FIXED))
-    deadline_s: float = field("from a frame's being due to its answer")
-    seed: int = field("of the arrivals")
-    duration_s: float = field("the time that counts, after a warm-up of a tenth of it")
+    deadline_s: float = field("the longest time from when a frame is due to its answer")
+    seed: int = field("seed of the arrival times")
+    duration_s: float = field("the time in which frames count, after a warm-up of a tenth of it")
     frames: int = field("frames that were due in that time")
-    failed: int = field("of them: refused by the server, or without an answer")
-    late: int = field("of them: answered after the deadline; those that failed count here too")
+    failed: int = field("of these, frames that the server refused or did not answer")
+    late: int = field("of these, frames answered after the deadline, and those that failed")
     late_low: float = field("lower end of the 95 % interval of the share of late frames", most=1)
     late_high: float = field("upper end of the same", most=1)
     p50_s: Optional[float] = field("the median of the latencies of answered frames")
-    p99_s: Optional[float] = field("what 99 % of these stay below")
+    p99_s: Optional[float] = field("the time that 99 % of them stay below")
     own_late_s: Optional[float] = field(
         "what 99 % of the frames were sent within after they were due and their board was free: the "
         "load generator's own lateness"
@@ -182,7 +182,7 @@ class Carried(NamedTuple):
     service_s: Optional[float] = field(
         "mean time of the server's stages for a frame, without queue"
     )
-    processes: int = field("processes that the boards were in", least=1)
+    processes: int = field("number of processes that simulated the boards", least=1)
     session: Optional[int] = SESSION
 
 
@@ -196,7 +196,7 @@ class ClockEstimate(NamedTuple):
     offset_s: Optional[float] = field(
         "the server's monotonic clock less the board's", least=-MAX_CLOCK_S, most=MAX_CLOCK_S
     )
-    uncertainty_s: Optional[float] = field("the most that the offset can be wrong by")
+    uncertainty_s: Optional[float] = field("the largest possible error of the offset")
     exchanges: int = field("exchanges of times, of which the quickest counts")
     wall_s: float = clock("the board's wall clock then, since 1970")
     why_not: Optional[str] = _WHY_NOT
@@ -210,9 +210,9 @@ class LinkRate(NamedTuple):
     block: str = BLOCK
     when: str = _WHEN
     monotonic_s: float = _AT
-    uplink_kbit_s: Optional[float] = field("the rate that the uplink has, framing counted")
+    uplink_kbit_s: Optional[float] = field("measured rate of the uplink, framing included")
     downlink_kbit_s: Optional[float] = field("the same of the downlink")
-    uplink_bytes: int = field("what that was measured with, framing counted")
+    uplink_bytes: int = field("bytes that this was measured with, framing included")
     downlink_bytes: int = field("the same of the downlink")
     why_not: Optional[str] = _WHY_NOT
 
@@ -222,7 +222,9 @@ class Deployment(NamedTuple):
     """How frames came, of a run that `splitwatt run` wrote."""
 
     source: str = field("where frames came from, as it was named")
-    deadline_s: Optional[float] = field("from capture to answer; null: none")
+    deadline_s: Optional[float] = field(
+        "the longest time from capture to answer; null: no deadline"
+    )
     quality_of: str = field("what the policy's quality is", "")
     counts: Dict[str, int] = field("what became of all frames; empty until the end", {})
 

@@ -47,11 +47,13 @@ class BundleFacts(NamedTuple):
     """What a run records of a bundle."""
 
     model: str = field("the model's full name")
-    trained: bool = field("false: random weights, whose bytes and answers mean nothing")
+    trained: bool = field(
+        "whether its weights are trained: else its bytes and answers mean nothing"
+    )
     family: Optional[str] = field("the model's family", None)
     rate: Optional[str] = field("its rate point", None)
     manifest_sha256: Optional[str] = field("hash of the manifest", None)
-    tasks: List[str] = field("of classification, detection, segmentation", [])
+    tasks: List[str] = field("what it does: classification, detection, segmentation", [])
     target: Optional[str] = field("where board parts run", None)
     server_target: Optional[str] = field("where server parts run", None)
     precision: Optional[str] = field("arithmetic of the board's parts", None)
@@ -107,7 +109,7 @@ class ServerFacts(NamedTuple):
     name: Optional[str] = field("the server's software", None)
     version: Optional[str] = field("its version", None)
     backend: Optional[str] = field("what ran the server's parts", None)
-    machine: Optional[str] = field("an id of its machine since boot", None)
+    machine: Optional[str] = field("an id of its machine, another one after each boot", None)
     same_machine: bool = field("whether it ran on the board's machine", False)
     cpu_model: Optional[str] = field("name of its processor", None)
     cpus: Optional[int] = field("its processors", None)
@@ -122,23 +124,23 @@ class ServerFacts(NamedTuple):
 class Sensors(NamedTuple):
     """Where a session read power."""
 
-    sysfs: Optional[str] = field("the folder that sensors were looked for in, as /sys", None)
-    driver: Optional[str] = field("the only driver to use; null: those of the target", None)
+    sysfs: Optional[str] = field("the folder in which sensors were searched, as /sys", None)
+    driver: Optional[str] = field("the one driver to use; null: those of the target", None)
 
 
 @record("`quota`")
 class QuotaFacts(NamedTuple):
     """The kernel's CPU quota that the board's process ran under."""
 
-    share: float = field("asked for: processor time per wall time and processor", least=0)
+    share: float = field("the requested share: processor time per wall time and processor", least=0)
     cpus: int = field("processors that the share refers to", least=1)
     quota_us: int = field("processor time per period, all processors together")
     period_us: int = field("the kernel's period")
     cgroup: int = field("version of the control group: 1 or 2")
     measured_share: Optional[float] = field(
-        "the share that busy processes really had when the session began", None, least=0
+        "the measured share of busy processes when the session began", None, least=0
     )
-    throttled_s: Optional[float] = field("time that its processes were held back", None)
+    throttled_s: Optional[float] = field("time for which the kernel held its processes back", None)
 
 
 @record("an entry of `resumed`")
@@ -147,13 +149,13 @@ class Resume(NamedTuple):
 
     wall: str = field("when, UTC")
     monotonic_s: float = clock("when, on the board's monotonic clock")
-    machine: Optional[str] = field("an id of the board since boot", None)
+    machine: Optional[str] = field("an id of the board, another one after each boot", None)
     versions: Dict[str, Optional[str]] = field("package -> version", {})
     board_state: BoardState = field("the board then", {})
     sensors: Optional[Sensors] = field("where power was read", None)
     server: Optional[ServerFacts] = field("the server; null where none was used", None)
     repeated: Dict[str, str] = field("block -> why it was measured again", {})
-    quota: Optional[QuotaFacts] = field("the board's CPU quota; null: none", None)
+    quota: Optional[QuotaFacts] = field("the board's CPU quota; null: no quota", None)
 
 
 @record("`power`")
@@ -191,20 +193,20 @@ class RunDocument(NamedTuple):
     versions: Dict[str, Optional[str]] = field("package -> version")
     board_state: BoardState = field("the board when the run began")
     resumed: List[Resume] = field("each resume with its own conditions", [])
-    machine: Optional[str] = field("an id of the board since boot", None)
+    machine: Optional[str] = field("an id of the board, another one after each boot", None)
     threads: Optional[int] = field("threads per inference; null: the backend's choice", None)
     bundles_folder: Optional[str] = field("where the bundles were", None)
     images_folder: Optional[str] = field("where the images were", None)
     server: Optional[ServerFacts] = field("the server; null in local computing", None)
     sensors: Optional[Sensors] = field("where power was read", None)
     power: Optional[PowerReasons] = field("why there are no power traces", None)
-    quota: Optional[QuotaFacts] = field("the board's CPU quota; null: none", None)
+    quota: Optional[QuotaFacts] = field("the board's CPU quota; null: no quota", None)
     link: Optional[Dict[str, Any]] = field("a shaped link as it was made", None)
     deployed: Optional[Deployment] = field(
         "how frames came, of a run that `splitwatt run` wrote; null of a profile", None
     )
-    network_notes: List[str] = field("what was odd about clocks and links", [])
-    files: Optional[Dict[str, FileFacts]] = field("each other file when the run ended", None)
+    network_notes: List[str] = field("problems with clocks and links", [])
+    files: Optional[Dict[str, FileFacts]] = field("every other file of the run when it ended", None)
 
 
 def read_document(path: str) -> Dict[str, Any]:

@@ -17,10 +17,10 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type,
 from splitwatt.device_configs.errors import RunError
 
 _Record = TypeVar("_Record")
-# The default of a field that must be there.
+# The default of a required field.
 REQUIRED: Any = object()
 MAX_TEXT = 10000
-# No run goes on for longer, and no clock is further from its beginning, s.
+# The longest run, and the largest reading of a clock, s.
 MAX_DURATION_S, MAX_CLOCK_S = 1e7, 1e11
 MAX_BYTES = 2**50
 _UNITS = (
@@ -28,7 +28,7 @@ _UNITS = (
     ("_hz", "Hz"), ("_watts", "W"), ("joules", "J"), ("joules_per_image", "J"), ("_c", "°C"),
     ("_us", "µs"), ("_s", "s"),
 )  # fmt: skip
-# Unit -> the smallest and the largest value, where a field says nothing else.
+# Unit -> the default range of a field.
 _RANGES = {"s": (0, MAX_DURATION_S), "B": (0, MAX_BYTES), "kbit/s": (1e-9, 1e12), "1/s": (0, 1e9)}
 _ANY_NUMBER = (-1e15, 1e15)
 _COUNT = (0, 10**9)
@@ -47,8 +47,8 @@ class Field(NamedTuple):
         of: the type of a list's or a mapping's values; the class of an object; else None.
         unit: "s", "B", ... or "" without a unit.
         description: what it means.
-        nullable: whether it may be null: not measured, or not there to be measured.
-        default: what a run of an earlier version has, which lacks it; REQUIRED: every version has it.
+        nullable: whether it may be null: it was not measured, or there was nothing to measure.
+        default: the value in runs of earlier versions, which lack the field; REQUIRED: none lacks it.
         least, most: the range of a number, or of each number in a list or mapping.
         choices: the texts it may be; empty: any.
     """
@@ -73,8 +73,10 @@ def field(
     choices: Tuple[str, ...] = (),
     unit: Optional[str] = None,
 ) -> Any:
-    """Declares a field of a record; see `Field`. A unit of None is that of the name's end."""
-    return Field(None, "", None, unit, description, False, default, least, most, choices)  # type: ignore[arg-type]
+    """Declares a field of a record; see `Field`. By default the end of its name gives its unit."""
+    # What is None or "" here follows from annotation and name: `record` fills it in.
+    declared: Any = (None, "", None, unit, description, False, default, least, most, choices)
+    return Field._make(declared)
 
 
 def clock(description: str, default: Any = REQUIRED) -> Any:
@@ -83,7 +85,7 @@ def clock(description: str, default: Any = REQUIRED) -> Any:
 
 
 _RECORDS: Dict[type, Tuple[str, Dict[str, Field]]] = {}
-# Name, field, the Python type of a value that needs no closer look (None: every value does), range.
+# Name, field, the type of values that need only a range check (None: no value does), range.
 _Quick = Tuple[str, Field, Optional[type], float, float]
 _QUICK: Dict[type, List[_Quick]] = {}
 
@@ -118,7 +120,7 @@ def fields(cls: type) -> Dict[str, Field]:
 
 
 def parse(cls: Type[_Record], row: Any, where: str, key: str = "") -> _Record:
-    """A record as its class has it; records inside it too. Keys of a later version are ignored.
+    """A checked record, as an object of its class. Keys of a later version are ignored.
 
     Args:
         cls: the record's class.
@@ -247,7 +249,7 @@ def _shown(value: Any) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether nothing can be wrong with a text; False does not say that something is."""
+    """Whether a text is certainly valid; False: `check_text` must look at it."""
     return text.isprintable() and len(text) <= MAX_TEXT
 
 

@@ -1,6 +1,6 @@
 """The run folder, written: append-only, whole after a kill at any moment, one writer at a time."""
 
-import errno
+import contextlib
 import fcntl
 import json
 import os
@@ -21,14 +21,15 @@ JOB_FILE = ".job.json"
 _LOCK_WAIT_S = 5.0
 
 
-class RunFolder:
-    """The folder of a run that this process writes to.
+class RunFolder(contextlib.ExitStack):
+    """The folder of a run that this process writes to; a context manager that frees its lock.
 
     Attributes:
         path: the folder.
     """
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self.path = os.path.abspath(path)
         self._lock: Optional[IO[str]] = None
 
@@ -108,7 +109,7 @@ class RunFolder:
         path = self.file(_LOCK_FILE)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            self._lock = os.fdopen(os.open(path, flags, 0o666), "a")
+            self._lock = self.enter_context(os.fdopen(os.open(path, flags, 0o666), "a"))
         except OSError as error:
             raise storage_error(path, error)
         until = time.monotonic() + _LOCK_WAIT_S
@@ -116,16 +117,16 @@ class RunFolder:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise SplitwattError("%s cannot be locked: %s" % (path, error.strerror))
+            except BlockingIOError:
                 if time.monotonic() > until:
-                    self._lock.close()
+                    self.close()
                     raise RunError(
                         "another process is writing to the run %s" % self.path,
                         "wait until it ends, or choose another --out",
                     )
                 time.sleep(0.1)
+            except OSError as error:
+                raise SplitwattError("%s cannot be locked: %s" % (path, error.strerror))
 
     def mend(self) -> None:
         """Cut off last lines that were never finished; no block's process may be writing."""
@@ -155,18 +156,6 @@ class RunFolder:
         if self._lock is None:
             raise RunError("the run %s is not held" % self.path)
         return self._lock.fileno()
-
-    def close(self) -> None:
-        """Free the lock."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def __enter__(self) -> "RunFolder":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
 
 
 def _cut_torn_line(path: str) -> None:

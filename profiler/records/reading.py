@@ -1,7 +1,7 @@
 """Files of a run folder, read with care: folders travel, and a file may be anything.
 
 A file must be a regular one, of bounded size, with lines of bounded length. A line that a crash
-damaged is left out; a line with a value that no run can have is an error.
+damaged is left out; a line with an impossible value is an error.
 """
 
 import json

@@ -63,14 +63,14 @@ class Sample(NamedTuple):
     config: str = CONFIG
     image: str = field("file name of the image, as run.json lists it")
     repeat: int = field("which of a configuration's blocks, from 0")
-    inference: int = field("place in the block, from 0; the warm-up has its own count")
+    inference: int = field("its number in the block, from 0; the warm-up is counted separately")
     backend: str = BACKEND
     block: str = BLOCK
-    warmup: bool = field("ran before those that count")
+    warmup: bool = field("whether it ran in the warm-up, before the inferences that count")
     status: str = field("ok or failed", choices=(OK, FAILED))
     reason: Optional[str] = field("why it failed")
     failed_by: Optional[str] = field(
-        "whose failure: image, server, engine or process",
+        "what failed: image, server, engine or process",
         choices=(BY_IMAGE, "server", "engine", "process"),
     )
     total_s: Optional[float] = field(

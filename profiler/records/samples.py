@@ -1,11 +1,11 @@
 """Many samples in little memory: a million take about 0.3 GB, where objects would take 1.7 GB.
 
-What is no number in a sample (its texts, the names of its stages, which fields are null) is the same
+What is not a number in a sample (its texts, the names of its stages, which fields are null) is the same
 in most samples of a block. It is kept once, as their kind. Of each sample only its kind, its image
 and its numbers are kept.
 
 Figures of many samples are computed on columns: a `Sample` in which each number is an array, with an
-entry for each sample of one kind. What adds, multiplies and compares with None does not notice.
+entry for each sample of one kind. Code that adds, multiplies and compares with None works on both.
 """
 
 from array import array
@@ -109,7 +109,7 @@ class Samples(Sequence[Sample]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     def where(self, holds: Callable[[Sample], Any]) -> "Samples":
-        """Those of which something holds. It is asked once a kind: it looks at neither image nor number."""
+        """The samples for which `holds` is true; called per kind, it must not use images or numbers."""
         return Samples(self._store, self._at[self._codes(lambda sample: bool(holds(sample)))])
 
     def by(self, key: Callable[[Sample], Any]) -> Dict[Any, "Samples"]:
@@ -120,7 +120,7 @@ class Samples(Sequence[Sample]):
         return {names[code]: Samples(self._store, self._at[at]) for code, at in _groups(codes)}
 
     def columns(self) -> Iterator[Tuple[np.ndarray, Sample]]:
-        """Of each kind: places among these samples, and the samples there as one of columns."""
+        """Per kind: places among these samples, and the samples there as one sample of columns."""
         store = self._store
         for number, places in _groups(store.kind_of[self._at]):
             rows = store.row_of[self._at[places]]
@@ -142,7 +142,7 @@ class Samples(Sequence[Sample]):
         return known
 
     def latest(self) -> "Samples":
-        """Of those with the same key the last, in the place of the first."""
+        """The last sample per key, in the place of the first."""
         blocks: Dict[Any, int] = {}
         of_block = self._codes(lambda s: blocks.setdefault((s.block, s.warmup), len(blocks)))
         keys = of_block * 2**32 + self.each(lambda sample: sample.inference).astype(np.int64)
@@ -151,7 +151,7 @@ class Samples(Sequence[Sample]):
         return Samples(self._store, self._at[::-1][last[np.argsort(first)]])
 
     def _codes(self, code: Callable[[Sample], int]) -> np.ndarray:
-        """A whole number or truth value of each sample, asked once a kind."""
+        """A whole number or truth value of each sample; `code` is called once per kind."""
         codes = np.array([code(kind.example) for kind in self._store.kinds] or [0])
         of_each: np.ndarray = codes[self._store.kind_of[self._at]]
         return of_each

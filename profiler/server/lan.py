@@ -1,9 +1,5 @@
 """A token and a self-signed certificate, so that a board in the same network can use the server."""
 
-# board: no
-
-from __future__ import annotations
-
 import contextlib
 import datetime
 import hashlib

@@ -1,9 +1,5 @@
 """`splitwatt serve`: the application on a socket, with or without TLS, until SIGTERM or SIGINT."""
 
-# board: no
-
-from __future__ import annotations
-
 import argparse
 import gc
 import logging
@@ -59,12 +55,8 @@ def serve_models(
     models: Models,
     application: Callable[[str | None], Any],
 ) -> None:
-    """Serve where the command line says, and announce it.
-
-    Args:
-        options: of `splitwatt serve`.
-        what, models: as of `set_up`.
-        application: makes the ASGI application that asks for this token.
+    """Serve where the command line says, and announce it; `application` makes the ASGI application
+    that asks for this token.
     """
     place = place_of(options)
     token = read_token(place.token_file)
@@ -76,14 +68,7 @@ def serve_models(
 
 
 def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) -> None:
-    """Run an ASGI application on a bound socket until SIGTERM or SIGINT.
-
-    Args:
-        app: the application.
-        listener: bound to an address.
-        place: with the certificate, where there is one.
-        ready: called once it listens.
-    """
+    """Run an ASGI application on a bound socket until SIGTERM or SIGINT; call `ready` first."""
     GuardedProtocol.max_connections = connection_limit()
     sys.setswitchinterval(_SWITCH_AFTER_S)
     logging.getLogger("uvicorn.error").addFilter(RepeatsFilter())

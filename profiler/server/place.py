@@ -1,9 +1,5 @@
 """A server's address and credentials, and the message that announces them."""
 
-# board: no
-
-from __future__ import annotations
-
 import argparse
 import ipaddress
 import json
@@ -116,12 +112,7 @@ def announce(
 ) -> None:
     """Announce the server to people, and to programs that wait for `--ready-file` or read `--json`.
 
-    Args:
-        options: of `splitwatt serve`.
-        place, url: where.
-        what: is served.
-        count: of its bundles.
-        metrics: the address of its metrics; None where that is its own /metrics.
+    `count` is of its bundles; `metrics` the address of its metrics, None for its own /metrics.
     """
     digest = fingerprint(place.cert) if place.cert else None
     command = "splitwatt profile --config table3.yaml --target %s --server %s" % (what.target, url)

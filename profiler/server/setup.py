@@ -1,9 +1,5 @@
 """What every engine of `serve` sets up: bundles, models, threads."""
 
-# board: no
-
-from __future__ import annotations
-
 import argparse
 import os
 import signal
@@ -58,12 +54,8 @@ def check_flags(options: argparse.Namespace) -> None:
 
 
 class Served(NamedTuple):
-    """What a server serves.
-
-    Attributes:
-        bundles: a folder with a folder a bundle, or model -> its bundle's folder.
-        target: whose bundles they are.
-        named: the bundles in words.
+    """What a server serves: bundles (a folder with a folder a bundle, or model -> its bundle's
+    folder), the target that they are of, and the bundles in words.
     """
 
     bundles: str | dict[str, str]
@@ -147,7 +139,6 @@ def models_of(
     """The models that the command line names, none of them loaded.
 
     Args:
-        options: of `splitwatt serve`.
         bundles: as of `Served`.
         workers: inferences at once.
         threads: of one inference; None shares the cores between the workers.

@@ -2,11 +2,10 @@
 
 import argparse
 from itertools import product
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.cli import number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
-from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.printable import table
 from splitwatt.profiler.analyse.breakeven import (
     AXES,
@@ -18,8 +17,8 @@ from splitwatt.profiler.analyse.breakeven import (
     break_even,
     pairs,
 )
-from splitwatt.profiler.analyse.conditions import quota_note
-from splitwatt.profiler.analyse.rates import Case, cases, charged_by, over_measured
+from splitwatt.profiler.analyse.conditions import measured_links, quota_note
+from splitwatt.profiler.analyse.rates import Case, cases, charged_by
 from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE
 from splitwatt.profiler.links.parse import PRESETS, parse_rate
 from splitwatt.profiler.records.run import Run, read_run
@@ -38,10 +37,23 @@ def whatif(argv: List[str]) -> int:
         raise RunError("%s has no samples to work with" % options.run, "profile first")
     rates = [_named(text) for text in options.rate] or _rates(run)
     speeds = list(product(options.board_speed or [1.0], options.server_speed or [1.0]))
-    events = _break_evens(shown, rates, speeds, options.pair)
+    events = _break_evens(run, shown, rates, speeds, options.pair)
     notes = _notes(run, charged, shown, speeds)
     if options.json:
-        print_json(_document(run, charged, shown, rates, speeds, events, notes))
+        at = [(name, Setting(r, s, b)) for b, s in speeds for name, r in rates]
+        rows = [
+            {
+                "config": case.config,
+                "backend": case.backend,
+                "samples": len(case.rest_s),
+                "at": [_entry(case, name, setting) for name, setting in at],
+            }
+            for case in shown
+        ]
+        print_json({
+            "run": run.path, "charged": charged, "source": SIMULATED, "configurations": rows,
+            "break_even": [event.to_json() for event in events], "notes": notes,
+        })  # fmt: skip
         return 0
     for board, server in speeds:
         if len(speeds) > 1 or (board, server) != (1.0, 1.0):
@@ -56,6 +68,7 @@ def whatif(argv: List[str]) -> int:
 
 
 def _break_evens(
+    run: Run,
     shown: Sequence[Case],
     rates: Sequence[Tuple[str, float]],
     speeds: Sequence[Tuple[float, float]],
@@ -68,11 +81,11 @@ def _break_evens(
         # The value of its own axis does not matter: each other value once.
         settings = {
             RATE: [Setting(1.0, server, board) for board, server in speeds],
-            BOARD: [Setting(rates[0][1], server) for server in _once(s for _, s in speeds)],
-            SERVER: [Setting(rates[0][1], 1.0, board) for board in _once(b for b, _ in speeds)],
+            BOARD: [Setting(rates[0][1], s) for s in dict.fromkeys(s for _, s in speeds)],
+            SERVER: [Setting(rates[0][1], 1.0, b) for b in dict.fromkeys(b for b, _ in speeds)],
         }[axis]
         for setting in settings:
-            chosen = [_pair(own, text) for text in asked] or pairs(own, setting.server_speed)
+            chosen = [_pair(run, own, text) for text in asked] or pairs(own, setting.server_speed)
             events += [
                 break_even(one, two, setting, axis)
                 for one, two in chosen
@@ -81,20 +94,12 @@ def _break_evens(
     return events
 
 
-def _once(values: Iterable[float]) -> List[float]:
-    return list(dict.fromkeys(values))
-
-
-def _pair(shown: Sequence[Case], text: str) -> Tuple[Case, Case]:
-    known = {case.config.lower(): case for case in shown}
-    names = [name.strip().lower().replace(" ", "") for name in text.split(",")]
-    if len(names) != 2 or names[0] == names[1]:
+def _pair(run: Run, shown: Sequence[Case], text: str) -> Tuple[Case, Case]:
+    ids = [row.id for row in run.config.only(text.split(",")).configurations]
+    own = [case for case in shown if case.config in ids]
+    if len(own) != 2:
         raise UsageError("'--pair %s' must name two configurations" % text, "as --pair LC1,Ours1")
-    for name in names:
-        if name not in known:
-            ids = [case.config for case in shown]
-            raise UsageError("the run has no samples of '%s'" % name, suggestion(name, ids))
-    return known[names[0]], known[names[1]]
+    return own[0], own[1]
 
 
 def _named(text: str) -> Tuple[str, float]:
@@ -148,10 +153,10 @@ def _notes(
     quota = quota_note(run.document)
     notes = [] if quota is None else [quota]
     notes += ["links are charged with the %s" % _CHARGED[charged]]
-    taken = over_measured(run)
+    taken = measured_links(run.config)
     if taken:
         notes.append(
-            "samples were taken over the link '%s': its time is left out of them" % taken[0]
+            "samples were taken over the link '%s': its time is left out of them" % taken[0].name
         )
     if any(link.latency_ms or link.loss or link.downlink_kbit_s for link in run.config.links):
         notes.append("latency, loss and downlinks of the run's links are left out")
@@ -201,45 +206,16 @@ _SIZES = {
 _CHARGED = {PAYLOAD: "payload alone", WIRE: "payload, headers and framing"}
 
 
-def _document(
-    run: Run,
-    charged: str,
-    shown: Sequence[Case],
-    rates: Sequence[Tuple[str, float]],
-    speeds: Sequence[Tuple[float, float]],
-    events: Sequence[BreakEven],
-    notes: Sequence[str],
-) -> Dict[str, Any]:
+def _entry(case: Case, link: str, at: Setting) -> Dict[str, Any]:
+    low, high = case.interval_s(*at)
     return {
-        "run": run.path,
-        "charged": charged,
-        "source": SIMULATED,
-        "configurations": [
-            {
-                "config": case.config,
-                "backend": case.backend,
-                "samples": len(case.rest_s),
-                "at": [_entry(case, n, r, b, s) for b, s in speeds for n, r in rates],
-            }
-            for case in shown
-        ],
-        "break_even": [event.to_json() for event in events],
-        "notes": list(notes),
-    }
-
-
-def _entry(case: Case, name: str, rate: float, board: float, server: float) -> Dict[str, Any]:
-    low, high = case.interval_s(rate, server, board)
-    return {
-        "link": name,
-        "rate_kbit_s": rate,
-        "board_speed": board,
-        "server_speed": server,
-        "source": SIMULATED if (board, server) == (1.0, 1.0) else ESTIMATED,
-        "median_s": case.median_s(rate, server, board),
+        "link": link,
+        **at._asdict(),
+        "source": SIMULATED if at.server_speed == at.board_speed == 1.0 else ESTIMATED,
+        "median_s": case.median_s(*at),
         "low_s": low,
         "high_s": high,
-        "board_joules": case.energy_j(rate, server, board),
+        "board_joules": case.energy_j(*at),
     }
 
 

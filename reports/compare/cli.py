@@ -61,20 +61,19 @@ def compare(argv: list[str]) -> int:
 
 
 def _two(names: list[str], fail_over: str | None) -> tuple["Table", dict[str, Any]]:
-    from splitwatt.reports.compare.compare import compare as compared
-    from splitwatt.reports.compare.table import compare_table, gate
+    from splitwatt.reports.compare import compare as two
     from splitwatt.reports.load.accuracy import read_accuracy
     from splitwatt.reports.load.runs import load_pair
 
     a, b = load_pair(*names)
     sides = f"{a.run.name} ({a.label}, {a.run.path})", f"{b.run.name} ({b.label}, {b.run.path})"
-    pairs, notes = compared(a, b, read_accuracy([a.run]), read_accuracy([b.run]))
+    pairs, notes = two.compare(a, b, read_accuracy([a.run]), read_accuracy([b.run]))
     if not any(pair.change for pair in pairs):
         raise RunError(
             "the two runs have no measured figure in common", "compare runs of one config"
         )
-    table = compare_table(pairs, sides, notes)
-    judged = None if fail_over is None else gate(pairs, _limit(fail_over))
+    table = two.compare_table(pairs, sides, notes)
+    judged = None if fail_over is None else two.gate(pairs, _limit(fail_over))
     return table, {
         "format": 1, "a": sides[0], "b": sides[1], "table": table.to_json(), "gate": judged,
     }  # fmt: skip

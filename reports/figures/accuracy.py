@@ -1,21 +1,13 @@
 """The figures of accuracy (Ladon's Figs. 2 to 4, SC2's Figs. 5 to 10), and of agreement, over bytes."""
 # board: no
 
-from splitwatt.reports.figures.drawing import Drawing
+from splitwatt.reports.figures.style import Drawing
 from splitwatt.reports.figures.tradeoff import rate_distortion, three_way
 from splitwatt.reports.load.accuracy import Accuracy, Result
-from splitwatt.reports.load.agreement import Agreement
 from splitwatt.reports.load.model import Series
-from splitwatt.reports.load.words import by_source
-from splitwatt.reports.metrics.agreement import NAMES
-from splitwatt.reports.metrics.tradeoffs import (
-    Curve,
-    agreements,
-    axis_name,
-    curves,
-    curves_of,
-    subsets,
-)
+from splitwatt.reports.load.values import by_source
+from splitwatt.reports.metrics.agreement import NAMES, Agreement, agreements
+from splitwatt.reports.metrics.tradeoffs import Curve, axis_name, curves, curves_of, subsets
 from splitwatt.reports.tables.accuracy import tasks_with_results
 
 _PAPER = {

@@ -6,15 +6,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 
 from splitwatt.reports.figures.accuracy import accuracy_drawings, agreement_drawings
 from splitwatt.reports.figures.bars import bars, dots
 from splitwatt.reports.figures.categories import Panel, Place
-from splitwatt.reports.figures.drawing import Drawing
-from splitwatt.reports.figures.style import coloured, paper_style, save
+from splitwatt.reports.figures.style import Drawing, coloured, paper_style, save
 from splitwatt.reports.figures.timeline import timeline_figure
 from splitwatt.reports.figures.turning import turning_map
 from splitwatt.reports.load.accuracy import NONE, Accuracy
@@ -28,17 +26,16 @@ from splitwatt.reports.load.model import (
     links_of_all,
     slug,
 )
-from splitwatt.reports.load.values import Value, missing
-from splitwatt.reports.load.words import by_source
+from splitwatt.reports.load.values import Value, by_source, missing
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics
-from splitwatt.reports.metrics.timeline import Timeline, energy_so_far, timelines
 from splitwatt.reports.metrics.tradeoffs import systems
-from splitwatt.reports.metrics.turning import MOST_ON_MAP, computed_of, fastest_map
 from splitwatt.reports.papers.printed_names import paper_figure
 from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables import frankensplit, notes
+from splitwatt.reports.tables.breakeven import MOST_ON_MAP, computed_of, fastest_map
+from splitwatt.reports.tables.timeline import Timeline, energy_so_far, timelines
 
 INTERVAL = f"Error bars: {stats.METHOD}."
 
@@ -81,15 +78,10 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
         figures += [_of_chart(series, what) for what in _wireless()]
     names = systems(series, accuracy)
     return [
-        replace(drawing, draw=partial(_with_systems, names, drawing.draw))
+        replace(drawing, draw=coloured(names)(drawing.draw))
         for drawing in figures
         if drawing.sources
     ]
-
-
-def _with_systems(names: list[str], draw: Callable[[], Figure]) -> Figure:
-    with coloured(names):
-        return draw()
 
 
 def _latency(series: list[Series], link: Link, board: str) -> Drawing:

@@ -3,9 +3,10 @@
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,15 @@ _RC: Any = {
 
 
 @contextmanager
+def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+@contextmanager
 def paper_style(venue: Venue) -> Iterator[None]:
     """Matplotlib with the fonts, sizes and lines of a venue."""
     sizes: Any = dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), venue.font_pt)
@@ -73,12 +83,8 @@ def paper_style(venue: Venue) -> Iterator[None]:
     sizes.update(dict.fromkeys(small, venue.small_pt))
     installed = {font.name for font in font_manager.fontManager.ttflist}
     serif = [family for family in (venue.family, *_RC["font.serif"]) if family in installed]
-    token = _venue.set(venue)
-    try:
-        with matplotlib.rc_context({**_RC, **sizes, "font.serif": serif}):
-            yield
-    finally:
-        _venue.reset(token)
+    with _set(_venue, venue), matplotlib.rc_context({**_RC, **sizes, "font.serif": serif}):
+        yield
 
 
 def venue() -> Venue:
@@ -86,14 +92,9 @@ def venue() -> Venue:
     return _venue.get()
 
 
-@contextmanager
-def coloured(systems: Sequence[str]) -> Iterator[None]:
-    """Figures of a report with these systems, in the order of their colours."""
-    token = _systems.set(tuple(systems))
-    try:
-        yield
-    finally:
-        _systems.reset(token)
+def coloured(systems: Sequence[str]) -> Any:
+    """Figures of a report with these systems, in the order of their colours: with it, or decorated."""
+    return _set(_systems, tuple(systems))
 
 
 def system_look(group: str) -> tuple[str, str]:
@@ -169,6 +170,30 @@ def plain_log_axis(axis: Any, many: float = 1e4) -> None:
     axis.set_major_locator(_Plain(many))
     axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure before it is drawn: its file name, texts and sources (empty: no number to show).
+
+    No sentence is in the picture itself: `under` is its caption.
+    """
+
+    name: str
+    title: str
+    caption: str
+    sources: str
+    draw: Callable[[], Figure]
+
+    @property
+    def under(self) -> str:
+        """The caption with the sources, as one paragraph without the title."""
+        return f"{self.caption} Sources: {self.sources}."
+
+    @property
+    def files(self) -> list[str]:
+        """The names of its files, in every format."""
+        return [f"{self.name}.{suffix}" for suffix in FORMATS]
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

@@ -16,7 +16,7 @@ from splitwatt.reports.figures.style import (
     system_look,
     venue,
 )
-from splitwatt.reports.metrics.timeline import Timeline
+from splitwatt.reports.tables.timeline import Timeline
 
 _LINE = "black"
 _LATENCY_IN, _SMALL_IN, _ROW_IN = 1.5, 0.8, 0.14
@@ -51,22 +51,25 @@ def _latency(axis: Any, timeline: Timeline) -> None:
     for place, entry in enumerate(timeline.chosen):
         own = [f for f in timeline.frames if f.entry is entry and f.answered]
         alike = [e for e in timeline.chosen[:place] if e.group == entry.group]
-        marker = MARKERS[len(alike) % len(MARKERS)]
         axis.plot(
-            [f.at_s for f in own], [f.row.latency_s for f in own], marker, label=entry.marked,
-            color=system_look(entry.group)[0], markersize=2.5, markeredgewidth=0,
+            [f.at_s for f in own], [f.row.latency_s for f in own], MARKERS[len(alike) % len(MARKERS)],
+            label=entry.marked, color=system_look(entry.group)[0], markersize=2.5, markeredgewidth=0,
         )  # fmt: skip
-    failed = [f for f in timeline.frames if not f.answered]
-    if failed:
+    if failed := [f for f in timeline.frames if not f.answered]:
         axis.plot(
             [f.at_s for f in failed], [f.row.latency_s for f in failed], "x", label="failed",
             color="black", markersize=3, markeredgewidth=0.7,
         )  # fmt: skip
     if timeline.deadline_s is not None:
-        axis.axhline(timeline.deadline_s, color="black", linestyle="--", linewidth=0.8,
-                     label="deadline")  # fmt: skip
+        look = {"color": "black", "linestyle": "--", "linewidth": 0.8}
+        axis.axhline(timeline.deadline_s, label="deadline", **look)
     axis.set_ylim(bottom=0)
     axis.set_ylabel("Latency [s]")
+
+
+def _steps(axis: Any, timeline: Timeline, values: Sequence[float], colour: str = _LINE) -> None:
+    times = [f.at_s for f in timeline.frames]
+    axis.step(times, values, where="post", color=colour, linewidth=0.8)
 
 
 def _rate(axis: Any, timeline: Timeline) -> None:
@@ -78,7 +81,7 @@ def _rate(axis: Any, timeline: Timeline) -> None:
         axis.text(0.5, 0.5, "-", transform=axis.transAxes, ha="center", va="center")
         axis.set_yticks([])
         return
-    axis.step([f.at_s for f in timeline.frames], rates, where="post", color=_LINE, linewidth=0.8)
+    _steps(axis, timeline, rates)
     axis.set_yscale("log")
     axis.set_ylim(min(known) / 1.5, max(known) * 1.5)
     plain_log_axis(axis.yaxis, many=20)
@@ -86,10 +89,7 @@ def _rate(axis: Any, timeline: Timeline) -> None:
 
 def _chosen(axis: Any, timeline: Timeline) -> None:
     ids = [entry.id for entry in timeline.chosen]
-    axis.step(
-        [f.at_s for f in timeline.frames], [ids.index(f.chosen.id) for f in timeline.frames],
-        where="post", color=GREY, linewidth=0.8,
-    )  # fmt: skip
+    _steps(axis, timeline, [ids.index(f.chosen.id) for f in timeline.frames], GREY)
     for place, entry in enumerate(timeline.chosen):
         own = [f.at_s for f in timeline.frames if f.entry is entry and f.answered]
         colour, _ = system_look(entry.group)
@@ -100,10 +100,8 @@ def _chosen(axis: Any, timeline: Timeline) -> None:
 
 
 def _dropped(axis: Any, timeline: Timeline) -> None:
-    axis.step(
-        [f.at_s for f in timeline.frames], [f.row.dropped for f in timeline.frames], where="post",
-        color=_LINE, linewidth=0.8,
-    )  # fmt: skip
-    axis.set_ylim(0, max(1, 1.1 * max(f.row.dropped for f in timeline.frames)))
+    dropped = [f.row.dropped for f in timeline.frames]
+    _steps(axis, timeline, dropped)
+    axis.set_ylim(0, max(1, 1.1 * max(dropped)))
     axis.yaxis.get_major_locator().set_params(integer=True)
     axis.set_ylabel("Dropped")

@@ -17,7 +17,7 @@ from splitwatt.reports.figures.style import (
     system_look,
     venue,
 )
-from splitwatt.reports.metrics.turning import BOARD_SPEEDS, RATES_KBIT_S, Map
+from splitwatt.reports.tables.breakeven import BOARD_SPEEDS, RATES_KBIT_S, Map
 
 # A configuration's region is named if it has at least this part of the map.
 _LEAST_PART = 0.02

@@ -40,11 +40,11 @@ class Result:
     whole: bool
     trained: bool
     metrics: dict[str, Value]
-    payload_kib: Value
-    wire_kib: Value
-    legacy_pickled_kib: Value
+    payload_mean_kib: Value
+    wire_mean_kib: Value
+    legacy_pickled_mean_kib: Value
     bits_per_pixel: Value
-    encoder_mib: Value
+    encoder_fp32_mib: Value
     intervals: tuple[str, ...]
 
     @property
@@ -154,11 +154,11 @@ def result_of(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, 
         whole=entry.get("whole", True) is True,
         trained=trained,
         metrics={name: _figure(figure, 1.0, sources) for name, figure in entry["metrics"].items()},
-        payload_kib=_figure(entry.get("payload_bytes"), KIB, sources),
-        wire_kib=_figure(entry.get("wire_bytes"), KIB, sources),
-        legacy_pickled_kib=_figure(entry.get("legacy_pickled_bytes"), KIB, sources),
+        payload_mean_kib=_figure(entry.get("payload_bytes"), KIB, sources),
+        wire_mean_kib=_figure(entry.get("wire_bytes"), KIB, sources),
+        legacy_pickled_mean_kib=_figure(entry.get("legacy_pickled_bytes"), KIB, sources),
         bits_per_pixel=_figure(entry.get("bits_per_pixel"), 1.0, sources),
-        encoder_mib=encoder,
+        encoder_fp32_mib=encoder,
         intervals=tuple(dict.fromkeys(str(text) for text in said if text)),
     )
 

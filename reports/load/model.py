@@ -3,7 +3,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -242,58 +242,45 @@ def slug(link: Link) -> str:
     return file_name(link.name)
 
 
-# How two links of one name may differ, in the order in which it is tried.
-_DIFFERENCES: tuple[Callable[[Link], str], ...] = (
-    lambda link: link.kind,
-    lambda link: f"{link.rate_kbit_s:g} kbit/s",
-    lambda link: f"{link.bytes} bytes",
-    lambda link: f"downlink {link.downlink_kbit_s or 0:g} kbit/s",
-    lambda link: f"latency {link.latency_ms:g} ms",
-    lambda link: f"jitter {link.jitter_ms:g} ms",
-    lambda link: f"loss {100 * link.loss:g} %",
-    lambda link: f"seed {link.seed}",
-    lambda link: f"via {link.via}",
-)
+# How two links of one name may differ.
+_DIFFERENCES = {
+    "kind": "{}",
+    "rate_kbit_s": "{:g} kbit/s",
+    "bytes": "{} bytes",
+    "downlink_kbit_s": "downlink {:g} kbit/s",
+    "latency_ms": "latency {:g} ms",
+    "jitter_ms": "jitter {:g} ms",
+    "loss": "loss {:g}",
+    "seed": "seed {}",
+    "via": "via {}",
+}
 
 
 def printed_links(runs: Iterable[Run]) -> dict[Link, Link]:
     """Each link of the runs -> the link in print: links that differ never share a name or slug.
 
-    Links that differ only in their source are one link. If others share a name, the difference is
+    Links that differ only in their source are one link. If others share a name, the differences are
     appended to it: `100 kbit/s, shaped`.
     """
-    of_key = {_unsourced(NO_LINK): NO_LINK}
-    names: dict[Link, Link] = {}
-    for link in dict.fromkeys(link for run in runs for link in run.config.links):
-        names[link] = of_key.setdefault(_unsourced(link), link)
+    unsourced = {NO_LINK._replace(source=""): NO_LINK}
+    links = [link for run in runs for link in run.config.links]
+    known = {link: unsourced.setdefault(link._replace(source=""), link) for link in links}
     same: dict[str, list[Link]] = {}
-    for link in dict.fromkeys(names.values()):
+    for link in dict.fromkeys(known.values()):
         same.setdefault(slug(link), []).append(link)
-    renamed = {link: own for links in same.values() for link, own in _distinct(links)}
-    return {link: renamed[known] for link, known in names.items()}
+    names = {link: _own_name(link, alike) for alike in same.values() for link in alike}
+    return {link: first._replace(name=names[first]) for link, first in known.items()}
 
 
-def _unsourced(link: Link) -> Link:
-    return link._replace(source="")
-
-
-def _distinct(links: list[Link]) -> list[tuple[Link, Link]]:
-    """Links that share a slug, each with the same link under a distinct name."""
-    renamed = {link: link for link in links}
-    for difference in _DIFFERENCES:
-        if len({slug(link) for link in renamed.values()}) == len(links):
-            break
-        if len({difference(link) for link in links}) > 1:
-            for link in links:
-                renamed[link] = renamed[link]._replace(
-                    name=f"{renamed[link].name}, {difference(link)}"
-                )
-    if len({slug(link) for link in renamed.values()}) < len(links):  # names differ in punctuation
-        renamed = {
-            link: t._replace(name=f"{t.name} ({i + 1})")
-            for i, (link, t) in enumerate(renamed.items())
-        }
-    return [(link, link if link == NO_LINK else own) for link, own in renamed.items()]
+def _own_name(link: Link, alike: list[Link]) -> str:
+    """A name that no other one of these links has, which share a slug."""
+    if len(alike) == 1 or link == NO_LINK:
+        return link.name
+    fields = [field for field in _DIFFERENCES if len({getattr(one, field) for one in alike}) > 1]
+    words = [[_DIFFERENCES[f].format(getattr(one, f) or 0) for f in fields] for one in alike]
+    at = alike.index(link)
+    name = ", ".join([link.name, *words[at]])
+    return name if words.count(words[at]) == 1 else f"{name} ({at + 1})"
 
 
 def file_name(text: str) -> str:
@@ -328,7 +315,9 @@ def series_of(runs: list[Run], links: dict[Link, Link] | None = None) -> list[Se
     pairs = [(run, backend) for run in runs for backend in run.config.backends]
     times = Counter((board_of(run), backend) for run, backend in pairs)
     names = Counter((board_of(run), backend, run.name) for run, backend in pairs)
-    energy = {run.path: _Energies.of(run) for run in runs}
+    energies = {  # a run's traces are integrated once
+        run.path: (energy_of(run), server_energy_of(run), stage_energy_of(run)) for run in runs
+    }
     result = []
     for run, backend in pairs:
         label = f"board {board_of(run)}, backend {backend}"
@@ -336,13 +325,13 @@ def series_of(runs: list[Run], links: dict[Link, Link] | None = None) -> list[Se
             same_name = names[board_of(run), backend, run.name] > 1
             label += f" ({run.id if same_name else run.name})"
         own = tuple(printed[link] for link in run.config.links) or (NO_LINK,)
-        entries = _entries(run, backend, energy[run.path], own)
+        entries = _entries(run, backend, energies[run.path], own)
         result.append(Series(run, backend, label, entries, own))
     return result
 
 
 def _entries(
-    run: Run, backend: str, energy: "_Energies", links: tuple[Link, ...]
+    run: Run, backend: str, energies: tuple[list[BlockEnergy], ...], links: tuple[Link, ...]
 ) -> tuple[Entry, ...]:
     counted = run.samples.where(
         lambda s: s.backend == backend and not s.warmup and s.block not in run.replaced
@@ -350,6 +339,7 @@ def _entries(
     good = {config: own.where(_timed) for config, own in counted.items()}
     failed = {config: own.where(lambda s: not _timed(s)) for config, own in counted.items()}
     nothing = run.samples[:0]
+    board, server, stages = energies
     return tuple(
         Entry(
             run=run,
@@ -362,25 +352,12 @@ def _entries(
             samples=good.get(c.id, nothing),
             failed=failed.get(c.id, nothing),
             links=links,
-            energy=_own(energy.board, c.id, backend),
-            server_energy=_own(energy.server, c.id, backend),
-            stage_energy=_own(energy.stages, c.id, backend),
+            energy=_own(board, c.id, backend),
+            server_energy=_own(server, c.id, backend),
+            stage_energy=_own(stages, c.id, backend),
         )
         for c in run.config.configurations
     )
-
-
-@dataclass(frozen=True)
-class _Energies:
-    """The joules of a run, so that its traces are integrated once."""
-
-    board: list[BlockEnergy]
-    server: list[BlockEnergy]
-    stages: list[BlockEnergy]
-
-    @staticmethod
-    def of(run: Run) -> "_Energies":
-        return _Energies(energy_of(run), server_energy_of(run), stage_energy_of(run))
 
 
 def _own(energies: list[BlockEnergy], config: str, backend: str) -> tuple[BlockEnergy, ...]:

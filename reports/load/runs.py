@@ -1,7 +1,6 @@
 """Runs are read through the profiler's record schema; the same run is not counted twice."""
 # board: no
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from splitwatt.device_configs.cli import note
@@ -11,17 +10,9 @@ from splitwatt.profiler.records.run import Run, read_run
 from splitwatt.reports.load.model import Series, printed_links, series_of
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """The runs that could be read, and a sentence for each that could not."""
-
-    runs: list[Run]
-    left_out: list[str]
-
-
-def load_runs(paths: list[Path]) -> Loaded:
-    """Read run folders, and folders of runs. A run that cannot be read is left out, unless no run can
-    be read.
+def load_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
+    """Read run folders, and folders of runs: the runs, and a sentence for each that cannot be read. It is
+    left out, unless no run can be read.
 
     Raises:
         RunError, ConfigError: no run can be read; the reason of the first one.
@@ -46,7 +37,7 @@ def load_runs(paths: list[Path]) -> Loaded:
         raise first
     for sentence in left_out:
         note(f"splitwatt: {sentence}")
-    return Loaded(list(runs.values()), left_out)
+    return list(runs.values()), left_out
 
 
 def _runs_in(folder: Path) -> list[Path]:
@@ -97,7 +88,7 @@ def load_series(names: list[str]) -> list[Series]:
     """
     sides = [_named(name) for name in names]
     wanted = {str(path): backend for path, backend in sides}
-    every_series = series_of(load_runs([path for path, _ in sides]).runs)
+    every_series = series_of(load_runs([path for path, _ in sides])[0])
     kept = [s for s in every_series if wanted.get(s.run.path) in (None, s.backend)]
     for path, backend in sides:
         if backend and not any(s.run.path == str(path) for s in kept):

@@ -80,51 +80,35 @@ def _sent(sample: Sample) -> float | None:
     return _payload(sample) if sample.published_payload_bytes is None else None
 
 
+_CHART = Chart(
+    "data_size",
+    "Data size",
+    "Median bytes per image, all its requests together, logarithmic scale: the bitstreams, what went "
+    "up the wire with headers, the pickled object that sc2bench measures, and the published mean, or "
+    "the estimate of it, where the run charges it to the link.",
+    "Data size [KiB]",
+    {
+        "Payload": payload_kib,
+        "Wire up": _wire_up_kib,
+        "Pickled (sc2bench)": _legacy_pickled_kib,
+        "Published or estimated": published_payload_kib,
+    },
+    error_bars=f"Error bars: {stats.METHOD}.",
+    panels=one_per_run,
+    only_split=True,
+    shows=("bytes", "made"),
+)
 METRICS = (
     Metric(
-        key="payload_kib",
-        title="Data size",
-        unit="KiB",
-        of=sent_kib,
-        place=50,
-        tables=("summary", "data_size", "compare"),
-        interval=("data_size",),
-        sample=_sent,
-        word="DataSize",
-        stated="payload",
-        baselines=("SC",),
-        charts=(
-            Chart(
-                name="data_size",
-                title="Data size",
-                caption="Median bytes per image, all its requests together, logarithmic scale: "
-                "the bitstreams, what went up the wire with headers, the pickled object that "
-                "sc2bench measures, and the published mean, or the estimate of it, where the run "
-                "charges it to the link.",
-                error_bars=f"Error bars: {stats.METHOD}.",
-                axis="Data size [KiB]",
-                sets={
-                    "Payload": payload_kib,
-                    "Wire up": _wire_up_kib,
-                    "Pickled (sc2bench)": _legacy_pickled_kib,
-                    "Published or estimated": published_payload_kib,
-                },
-                panels=one_per_run,
-                only_split=True,
-                shows=("bytes", "made"),
-            ),
-        ),
+        "payload_kib", "Data size", "KiB", sent_kib, 50, ("summary", "data_size", "compare"), _TABLE,
+        sample=_sent, word="DataSize", stated="payload", baselines=("SC",), charts=(_CHART,),
     ),
     Metric("payload_mean_kib", "Mean data size", "KiB", payload_mean_kib, 51, _TABLE),
     Metric("wire_up_kib", "Wire up", "KiB", _wire_up_kib, 52, _TABLE),
     Metric("wire_down_kib", "Wire down", "KiB", _wire_down_kib, 53, _TABLE),
     Metric("legacy_pickled_kib", "Pickled (sc2bench)", "KiB", _legacy_pickled_kib, 54, _TABLE),
     Metric(
-        "published_payload_kib",
-        "Published mean, or estimate of it",
-        "KiB",
-        published_payload_kib,
-        55,
-        _TABLE,
+        "published_payload_kib", "Published mean, or estimate of it", "KiB", published_payload_kib,
+        55, _TABLE,
     ),
-)
+)  # fmt: skip

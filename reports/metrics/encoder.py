@@ -37,31 +37,11 @@ def board_files_mib(entry: Entry) -> Value:
     return exact(sum(files.values()) / MIB, "measured")
 
 
+_DEPLOYED = partial(encoder_mib, which="deployed")
 METRICS = (
+    Metric("encoder_fp32_mib", "Encoder", "MiB", encoder_mib, 40, ("summary", "costs"), note=_NOTE),
     Metric(
-        key="encoder_fp32_mib",
-        title="Encoder",
-        unit="MiB",
-        of=encoder_mib,
-        place=40,
-        tables=("summary", "costs"),
-        note=_NOTE,
+        "encoder_deployed_mib", "Encoder deployed", "MiB", _DEPLOYED, 41, ("costs",), note=_NOTE
     ),
-    Metric(
-        key="encoder_deployed_mib",
-        title="Encoder deployed",
-        unit="MiB",
-        of=partial(encoder_mib, which="deployed"),
-        place=41,
-        tables=("costs",),
-        note=_NOTE,
-    ),
-    Metric(
-        key="board_files_mib",
-        title="All graphs on the board",
-        unit="MiB",
-        of=board_files_mib,
-        place=42,
-        tables=("costs",),
-    ),
+    Metric("board_files_mib", "All graphs on the board", "MiB", board_files_mib, 42, ("costs",)),
 )

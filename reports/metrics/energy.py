@@ -5,16 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from splitwatt.profiler.analyse.energy import (
-    BlockEnergy,
-    RailJoules,
-    pooled_interval,
-)
+from splitwatt.profiler.analyse.energy import BlockEnergy, RailJoules, pooled_interval
 from splitwatt.profiler.analyse.times import uplink_s
 from splitwatt.profiler.links.link import Link
 from splitwatt.reports.load.model import NO_LINK, Entry
-from splitwatt.reports.load.values import Value, exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import Value, exact, missing, unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import byte_sources
 from splitwatt.reports.metrics.metric import Block, Chart, Metric
@@ -24,7 +19,7 @@ NOTHING = "no power sensor was recorded"
 
 @dataclass(frozen=True)
 class Energy:
-    """Joules per image of one rail or of the board: gross, less idle power, and that power (W).
+    """Joules per image of one rail or of the board: gross, less idle power, and that power.
 
     `role`: "total", "in the total" (a summand of it) or "part". `left_out`: readings that are in no
     integral, by why: failed, negative, absurd, clock.
@@ -32,8 +27,8 @@ class Energy:
 
     rail: str
     role: str
-    gross: Value
-    net: Value
+    gross_j: Value
+    net_j: Value
     idle_w: Value
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -41,11 +36,6 @@ class Energy:
 def board_energy(entry: Entry) -> Energy:
     """The whole board's energy; the target's data says which rails are summed."""
     return _total(entry, entry.energy)
-
-
-def rail_energies(entry: Entry) -> list[Energy]:
-    """The energy of each rail of the board."""
-    return _rails(entry, entry.energy)
 
 
 def rows_of(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
@@ -85,7 +75,7 @@ def waiting_j(entry: Entry, link: Link) -> Value:
 def flagged(entry: Entry) -> list[str]:
     """Counts of what is unusual in a configuration's power traces; empty if nothing is."""
     lines = []
-    for energy in rail_energies(entry):
+    for energy in _rails(entry, entry.energy):
         if energy.left_out:
             lines.append(f"{_listed(energy.left_out)} readings of {energy.rail} were left out")
     events: Counter[str] = Counter()
@@ -157,12 +147,12 @@ def _why(entry: Entry, of_blocks: _OfBlocks) -> str:
 
 def energy_j(entry: Entry) -> Value:
     """Joules of the board per image, gross; waiting for a simulated link is not included."""
-    return board_energy(entry).gross
+    return board_energy(entry).gross_j
 
 
 def net_energy_j(entry: Entry) -> Value:
     """The same, less what the idle board would have used in that time."""
-    return board_energy(entry).net
+    return board_energy(entry).net_j
 
 
 def _blocks(entry: Entry) -> list[Block]:
@@ -170,38 +160,28 @@ def _blocks(entry: Entry) -> list[Block]:
     return [[("", joules)] for joules in each if joules is not None]
 
 
+_GROSS = Chart(
+    "energy",
+    "Energy (Figs. 7, 8)",
+    "Energy of the board per image, gross: its total rail over the block's inferences, waiting for a "
+    "simulated link not included.",
+    "Energy [J]",
+    {"": energy_j},
+    error_bars="Error bars: 95 % bootstrap interval over equal pieces of the block.",
+    shows=("energy",),
+)
+_NET = Chart(
+    "energy_net",
+    "Energy, net of idle power",
+    "Energy of the board per image, less what the idle board would have used in that time.",
+    "Net energy [J]",
+    {"": net_energy_j},
+    shows=("energy",),
+)
 METRICS = (
     Metric(
-        key="energy_j",
-        title="Energy",
-        unit="J",
-        of=energy_j,
-        place=60,
-        tables=("summary", "costs", "compare"),
-        note="Energy: of the board, per image.",
-        blocks=_blocks,
-        word="Energy",
-        stated="energy",
-        charts=(
-            Chart(
-                name="energy",
-                title="Energy (Figs. 7, 8)",
-                caption="Energy of the board per image, gross: its total rail over the block's "
-                "inferences, waiting for a simulated link not included.",
-                error_bars="Error bars: 95 % bootstrap interval over equal pieces of the block.",
-                axis="Energy [J]",
-                sets={"": energy_j},
-                shows=("energy",),
-            ),
-            Chart(
-                name="energy_net",
-                title="Energy, net of idle power",
-                caption="Energy of the board per image, less what the idle board would have used "
-                "in that time.",
-                axis="Net energy [J]",
-                sets={"": net_energy_j},
-                shows=("energy",),
-            ),
-        ),
+        "energy_j", "Energy", "J", energy_j, 60, ("summary", "costs", "compare"),
+        note="Energy: of the board, per image.", blocks=_blocks, word="Energy", stated="energy",
+        charts=(_GROSS, _NET),
     ),
-)
+)  # fmt: skip

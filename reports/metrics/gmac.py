@@ -2,8 +2,7 @@
 # board: no
 
 from splitwatt.reports.load.model import Entry
-from splitwatt.reports.load.values import Value, exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import Value, exact, missing, unique
 from splitwatt.reports.metrics.metric import Chart, Metric, one_per_board
 
 
@@ -27,27 +26,19 @@ def gmac_sizes(entry: Entry) -> str:
     return ", ".join(unique(f"{s[-2]}x{s[-1]}" for s in shapes if len(s) == 4))
 
 
+_NOTE = "GMAC: counted from the exported graphs, at the input sizes that the bundles state."
+_CHART = Chart(
+    "gmac",
+    "Local GMAC (Fig. S3)",
+    "Giga multiply-accumulates on the board per image, counted from the exported graphs at the input "
+    "sizes that the bundles state.",
+    "Local GMAC",
+    {"": local_gmac},
+    panels=one_per_board,
+)
 METRICS = (
     Metric(
-        key="local_gmac",
-        title="Local GMAC",
-        unit="",
-        of=local_gmac,
-        place=20,
-        tables=("summary", "costs", "compare"),
-        note="GMAC: counted from the exported graphs, at the input sizes that the bundles state.",
-        word="Gmac",
-        stated="gmac",
-        charts=(
-            Chart(
-                name="gmac",
-                title="Local GMAC (Fig. S3)",
-                caption="Giga multiply-accumulates on the board per image, counted from the "
-                "exported graphs at the input sizes that the bundles state.",
-                axis="Local GMAC",
-                sets={"": local_gmac},
-                panels=one_per_board,
-            ),
-        ),
+        "local_gmac", "Local GMAC", "", local_gmac, 20, ("summary", "costs", "compare"), note=_NOTE,
+        word="Gmac", stated="gmac", charts=(_CHART,),
     ),
-)
+)  # fmt: skip

@@ -121,38 +121,20 @@ def _median(entry: Entry, seconds: Callable[[Sample], float | None]) -> Value:
 def on_link(link: Link) -> Metric:
     """The end-to-end latency on one link."""
     return Metric(
-        key="end_to_end_s",
-        title="End-to-end latency",
-        unit="s",
-        of=lambda entry: latency(entry, link).total,
-        place=10,
-        tables=("summary", "compare"),
-        interval=("summary",),
-        note=f"Latency: median, in brackets its {stats.METHOD}.",
-        sample=lambda sample: end_to_end_s(sample, link),
-        word="Latency",
-        stated="end_to_end",
+        "end_to_end_s", "End-to-end latency", "s", lambda entry: latency(entry, link).total, 10,
+        ("summary", "compare"), ("summary",), note=f"Latency: median, in brackets its {stats.METHOD}.",
+        sample=lambda sample: end_to_end_s(sample, link), word="Latency", stated="end_to_end",
         link=link,
-    )
+    )  # fmt: skip
 
 
 METRICS = (
     Metric(
-        key="local_s",
-        title="Local",
-        unit="s",
-        of=lambda entry: latency(entry, NO_LINK).local,
-        place=12,
-        tables=("compare",),
+        "local_s", "Local", "s", lambda entry: latency(entry, NO_LINK).local, 12, ("compare",),
         sample=local_s,
     ),
     Metric(
-        key="server_s",
-        title="Server",
-        unit="s",
-        of=lambda entry: latency(entry, NO_LINK).server,
-        place=14,
-        tables=("compare",),
+        "server_s", "Server", "s", lambda entry: latency(entry, NO_LINK).server, 14, ("compare",),
         sample=server_s,
     ),
-)
+)  # fmt: skip

@@ -34,44 +34,20 @@ def _blocks(entry: Entry) -> list[Block]:
     return [[("", peak)] for peak in _peaks(entry, "process_peak_bytes")]
 
 
+_CHART = Chart(
+    "memory",
+    "Peak memory (Table S1)",
+    "Peak memory of the board's process, the highest of its blocks; 1 GB = 10^9 bytes.",
+    "Peak memory [GB]",
+    {"": peak_memory_gb},
+)
+_BOARD = partial(peak_memory_gb, field="board_peak_bytes")
+_GPU = partial(peak_memory_gb, field="gpu_process_peak_bytes")
 METRICS = (
     Metric(
-        key="peak_memory_gb",
-        title="Peak memory",
-        unit="GB",
-        of=peak_memory_gb,
-        place=30,
-        tables=("summary", "costs", "compare"),
-        note=HOW,
-        blocks=_blocks,
-        word="Memory",
-        stated="memory",
-        charts=(
-            Chart(
-                name="memory",
-                title="Peak memory (Table S1)",
-                caption="Peak memory of the board's process, the highest of its blocks; "
-                "1 GB = 10^9 bytes.",
-                axis="Peak memory [GB]",
-                sets={"": peak_memory_gb},
-            ),
-        ),
+        "peak_memory_gb", "Peak memory", "GB", peak_memory_gb, 30, ("summary", "costs", "compare"),
+        note=HOW, blocks=_blocks, word="Memory", stated="memory", charts=(_CHART,),
     ),
-    Metric(
-        key="board_peak_memory_gb",
-        title="Board peak memory",
-        unit="GB",
-        of=partial(peak_memory_gb, field="board_peak_bytes"),
-        place=31,
-        tables=("costs",),
-    ),
-    Metric(
-        key="gpu_peak_memory_gb",
-        title="GPU peak memory",
-        unit="GB",
-        of=partial(peak_memory_gb, field="gpu_process_peak_bytes"),
-        place=32,
-        tables=("costs",),
-        quiet=True,
-    ),
-)
+    Metric("board_peak_memory_gb", "Board peak memory", "GB", _BOARD, 31, ("costs",)),
+    Metric("gpu_peak_memory_gb", "GPU peak memory", "GB", _GPU, 32, ("costs",), quiet=True),
+)  # fmt: skip

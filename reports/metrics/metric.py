@@ -21,11 +21,6 @@ BASELINES = ("LC", "SC")
 Block = list[tuple[str, float]]
 
 
-def every(series: list[Series]) -> list[Series]:
-    """A panel per board and backend."""
-    return series
-
-
 def one_per_board(series: list[Series]) -> list[Series]:
     """A panel per board: its graphs are the same on all of its backends."""
     return list({s.board: s for s in reversed(series)}.values())[::-1]
@@ -52,7 +47,7 @@ class Chart:
     axis: str
     sets: Mapping[str, Callable[[Entry], Value]]
     error_bars: str = ""
-    panels: Callable[[list[Series]], list[Series]] = every
+    panels: Callable[[list[Series]], list[Series]] = list  # a panel per board and backend
     only_split: bool = False
     shows: tuple[str, ...] = ()
     parts: Callable[[Entry], Sequence[float]] | None = None

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
-from splitwatt.reports.load.agreement import Agreement, agreement
-from splitwatt.reports.load.model import Entry, Series, runs_of
+from splitwatt.reports.load.model import Entry, Series
 from splitwatt.reports.load.values import Value, exact, missing, ordered
-from splitwatt.reports.metrics.agreement import NAMES
+from splitwatt.reports.metrics.agreement import agreements
 from splitwatt.reports.papers.printed_names import printed_name
 from splitwatt.reports.papers.published import data_set_of, rate_accuracy
 from splitwatt.reports.papers.published import rows as printed
@@ -84,11 +83,6 @@ def systems(series: list[Series], accuracy: Accuracy) -> list[str]:
     return list(dict.fromkeys([*first, *groups]))
 
 
-def agreements(series: list[Series]) -> list[Agreement]:
-    """Each run and task that was compared with another model's answers."""
-    return [made for run in runs_of(series) for task in NAMES if (made := agreement(run, task))]
-
-
 def curves(accuracy: Accuracy, task: str) -> list[Curve]:
     """The evaluated systems of a task, then what the papers state on the same data set."""
     results = [r for r in accuracy.of_task(task) if r.main.value is not None]
@@ -111,7 +105,9 @@ def _differs(results: Sequence[Result], name: str) -> bool:
 
 
 def _own(key: tuple[str, ...], results: list[Result]) -> Curve:
-    points = [Point(r.model, r.rate, r.main, r.payload_kib, r.encoder_mib) for r in results]
+    points = [
+        Point(r.model, r.rate, r.main, r.payload_mean_kib, r.encoder_fp32_mib) for r in results
+    ]
     label = ", ".join([printed_name(key[0]), *key[1:]])
     return _curve(key[0], label, points, published=False)
 
@@ -140,7 +136,7 @@ def _curve(system: str, label: str, points: list[Point], published: bool) -> Cur
 
 
 def _published(task: str, results: list[Result]) -> list[Curve]:
-    encoders = {result.system: result.encoder_mib for result in results}
+    encoders = {result.system: result.encoder_fp32_mib for result in results}
     systems: dict[str, list[Point]] = {}
     for stated in rate_accuracy():
         if stated.task != task or stated.data_size_kib is None:

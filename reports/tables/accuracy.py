@@ -16,6 +16,10 @@ _METRICS = {
 # The preprocessing of the papers' own accuracy figures.
 PUBLISHED = "published"
 _UNPUBLISHED = "none published"
+_WORDS = ("model", "task", "data_set", "preprocess", "backend")
+_SIZES = (
+    "payload_mean_kib", "wire_mean_kib", "legacy_pickled_mean_kib", "bits_per_pixel", "encoder_fp32_mib",
+)  # fmt: skip
 _OTHER = "not a metric of this task, or not evaluated"
 
 
@@ -75,17 +79,8 @@ def _row(result: Result) -> Row:
     stated = published_of(result)
     row: Row = {
         "run": result.origin,
-        "model": result.model,
-        "task": result.task,
-        "data_set": result.data_set,
-        "preprocess": result.preprocess,
-        "backend": result.backend,
+        **{key: getattr(result, key) for key in (*_WORDS, *_SIZES)},
         "images": exact(result.images, "measured"),
-        "payload_mean_kib": result.payload_kib,
-        "wire_mean_kib": result.wire_kib,
-        "legacy_pickled_mean_kib": result.legacy_pickled_kib,
-        "bits_per_pixel": result.bits_per_pixel,
-        "encoder_fp32_mib": result.encoder_mib,
         "published_percent": missing(_UNPUBLISHED),
         "published_kib": missing(_UNPUBLISHED),
     }

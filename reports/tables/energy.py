@@ -73,14 +73,7 @@ def _rows(series: list[Series], more: Callable[[Series, Entry], Iterable[Row]]) 
 
 
 def _joules(energy: Energy) -> Row:
-    """The cells of _JOULES."""
-    return {
-        "rail": energy.rail,
-        "role": energy.role,
-        "gross_j": energy.gross,
-        "net_j": energy.net,
-        "idle_w": energy.idle_w,
-    }
+    return {column.key: getattr(energy, column.key) for column in _JOULES}
 
 
 def _flagged(series: list[Series]) -> list[str]:
@@ -154,7 +147,7 @@ def _stage_rows(entry: Entry) -> Iterator[Row]:
                 "repetitions": exact(count, "measured") if count else nothing,
             }
     if not entry.stage_energy:
-        nothing = missing(board_energy(entry).gross.why or NOTHING)
+        nothing = missing(board_energy(entry).gross_j.why or NOTHING)
         cells = {**_joules(_nothing(nothing)), "end": "board", "repetitions": nothing}
         yield from ({**cells, "stage": stage} for stage in _expected(entry))
 

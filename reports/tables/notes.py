@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from splitwatt.profiler.analyse.conditions import quota_note
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED
 from splitwatt.reports.load.model import Entry, Series, board_of, runs_of
-from splitwatt.reports.load.words import ranges, unique
+from splitwatt.reports.load.values import ranges, unique
 
 PAPER_BOARDS = ("nano", "xavier_nx")
 PAPER_ROWS = 40

@@ -6,7 +6,7 @@ from typing import Any
 from splitwatt.profiler.analyse.summary import remarks
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Run, Series, board_of, runs_of
-from splitwatt.reports.load.words import ranges, unique
+from splitwatt.reports.load.values import ranges, unique
 from splitwatt.reports.metrics.energy import board_energy
 
 # The title of the list of these sentences.
@@ -32,10 +32,7 @@ def run_facts(run: Run) -> dict[str, Any]:
         "configuration_file": config.name,
         "configurations": len(config.configurations),
         "images": [dict(image) for image in document.get("images", [])],
-        "warmup": config.warmup,
-        "inferences": config.inferences,
-        "repeats": config.repeats,
-        "seed": config.seed,
+        **{key: getattr(config, key) for key in ("warmup", "inferences", "repeats", "seed")},
         "versions": document.get("versions") or {},
         "board_state": document.get("board_state") or {},
         "server_facts": document.get("server") or {},
@@ -113,7 +110,7 @@ def _without_energy(series: list[Series]) -> list[str]:
     for s in (s for s in series if s.run.power and not s.run.same_machine):
         reasons: dict[str, list[str]] = {}
         for entry in s.entries:
-            why = board_energy(entry).gross.why
+            why = board_energy(entry).gross_j.why
             if why and entry.samples:
                 reasons.setdefault(why, []).append(entry.label)
         lines += [

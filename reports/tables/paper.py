@@ -6,9 +6,8 @@ from typing import Any
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.targets import load_target
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy
-from splitwatt.reports.load.model import Run, Series, board_of, runs_of
-from splitwatt.reports.load.values import MIB, Value, exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.model import Entry, Series, board_of, runs_of
+from splitwatt.reports.load.values import MIB, Value, exact, missing, unique
 from splitwatt.reports.papers.published import rows as printed
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import Column, Row, Table, percent, whole
@@ -149,22 +148,18 @@ def configurations_table(series: list[Series]) -> Table:
         Column("runs", "Runs", number=False, quiet=True),
         Column("assumed", "Assumed", number=False, quiet=True),
     ]
-    runs_of_key: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
-    entries = {}
-    for s in series:
-        for entry in s.entries:
-            key = entry.id, entry.models
-            entries[key] = entry
-            runs_of_key.setdefault(key, []).append(s.run)
+    alike: dict[tuple[str, tuple[str, ...]], list[Entry]] = {}
+    for entry in (entry for s in series for entry in s.entries):
+        alike.setdefault((entry.id, entry.models), []).append(entry)
     rows: list[Row] = [
         {
-            "config": entries[key].marked,
-            "kind": "split" if entries[key].split else "local",
-            "models": ", ".join(entries[key].models),
-            "runs": ", ".join(unique(run.name for run in runs)),
-            "assumed": "yes" if entries[key].assumed else "",
+            "config": own[-1].marked,
+            "kind": "split" if own[-1].split else "local",
+            "models": ", ".join(own[-1].models),
+            "runs": ", ".join(unique(entry.run.name for entry in own)),
+            "assumed": "yes" if own[-1].assumed else "",
         }
-        for key, runs in runs_of_key.items()
+        for own in alike.values()
     ]
     under = ["Local: on the board alone, one model after the other.", *notes.assumed(series)]
     return Table("configurations", "Configurations (Table 3)", columns, rows, under)

@@ -4,8 +4,7 @@
 from splitwatt.profiler.analyse.carried import LATE_SHARE, Capacity, carried
 from splitwatt.profiler.analyse.statistics import spread
 from splitwatt.reports.load.model import NO_LINK, Entry, Run, Series, runs_of
-from splitwatt.reports.load.values import Value, exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import Value, exact, missing, unique
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import one_per_run
 from splitwatt.reports.tables.table import (
@@ -45,6 +44,9 @@ def quantiles_table(series: list[Series]) -> Table:
     return Table("quantiles", "Quantiles of the measured time", columns, rows, under)
 
 
+_QUANTILES = ("p90_s", "p90_bound_s", "p99_s", "p99_bound_s")
+
+
 def _quantiles(s: Series, entry: Entry) -> Row | None:
     of = spread(latency(entry, NO_LINK).totals_s.tolist())
     if of is None:
@@ -55,10 +57,7 @@ def _quantiles(s: Series, entry: Entry) -> Row | None:
 
     return {
         "p50_s": Value(of.p50_s, entry.timed, of.p50_low_s, of.p50_high_s, of.samples),
-        "p90_s": seconds(of.p90_s),
-        "p90_bound_s": seconds(of.p90_bound_s),
-        "p99_s": seconds(of.p99_s),
-        "p99_bound_s": seconds(of.p99_bound_s),
+        **{key: seconds(getattr(of, key)) for key in _QUANTILES},
         "outliers": exact(of.outliers, "measured", why="fewer than 8 samples"),
         "samples": exact(of.samples, "measured"),
     }

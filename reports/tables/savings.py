@@ -1,18 +1,108 @@
-"""Savings as tables: row by row, and the best of them next to the paper's statements."""
+"""What each configuration under test saves against the baselines: as tables, beside the paper's words."""
 # board: no
 
-from splitwatt.reports.load.model import Entry, Link, Series, file_name, links_of_all
-from splitwatt.reports.load.values import Value, exact, missing
-from splitwatt.reports.load.words import unique
+from dataclasses import dataclass
+
+from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, file_name, links_of_all
+from splitwatt.reports.load.values import Value, exact, missing, ordered, unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import latency
-from splitwatt.reports.metrics.metric import metrics
-from splitwatt.reports.metrics.savings import Saving, best, saved, savings
-from splitwatt.reports.papers.published import Statement, stated, statements
+from splitwatt.reports.metrics.metric import Metric, metrics
+from splitwatt.reports.papers.published import Statement, same_rate, stated, statements
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import SERIES, Column, Row, Table, of_series, percent
 
 _WHAT = [Column("metric", "Metric", number=False), Column("link", "Link", number=False)]
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What `entry` saves against the heaviest and the lightest row of a baseline, in percent."""
+
+    series: Series
+    entry: Entry
+    metric: Metric
+    baseline: str
+    heaviest: Entry | None
+    most: Value
+    lightest: Entry | None
+    least: Value
+
+    @property
+    def papers(self) -> bool:
+        """Are the rows the paper's?"""
+        return self.entry.papers and (self.heaviest is None or self.heaviest.papers)
+
+    @property
+    def published(self) -> list[Statement]:
+        """What the paper states about it; nothing if one of the two rows is not the paper's."""
+        return stated(self.metric.stated, self.baseline, self.rate_kbit_s) if self.papers else []
+
+    @property
+    def link_name(self) -> str:
+        """The link's name; empty where the metric has none."""
+        return self.metric.link.name if self.metric.link else ""
+
+    @property
+    def rate_kbit_s(self) -> float | None:
+        """The link's rate; None where there is no simulated link."""
+        link = self.metric.link
+        return None if link in (None, NO_LINK) else link.rate_kbit_s
+
+
+def savings(series: Series) -> list[Saving]:
+    """Every saving of a series, by metric, then by configuration."""
+    ours = [e for e in series.entries if e.under_test]
+    return [
+        _saving(series, entry, metric, baseline)
+        for metric in saved_metrics(series)
+        for entry in ours
+        for baseline in metric.baselines
+    ]
+
+
+def saved_metrics(series: Series) -> list[Metric]:
+    """The metrics with savings: the latency on each link, then the costs."""
+    return [metric for metric in metrics(series.links) if metric.word]
+
+
+def _saving(series: Series, entry: Entry, metric: Metric, baseline: str) -> Saving:
+    own = metric.value(entry)
+    rows = [(row, metric.value(row)) for row in series.entries if row.baseline == baseline]
+    known = [(row, value) for row, value in rows if value.value is not None]
+    if own.value is None or not known:
+        why = rows[0][1].why if rows else f"the run has no {baseline} row"
+        absent = missing((own.why if own.value is None else why) or "not measured")
+        return Saving(series, entry, metric, baseline, None, absent, None, absent)
+    heaviest = max(known, key=lambda item: item[1].value or 0.0)
+    lightest = min(known, key=lambda item: item[1].value or 0.0)
+    return Saving(
+        series, entry, metric, baseline,
+        heaviest[0], _percent(entry, heaviest[0], metric), lightest[0], _percent(entry, lightest[0], metric),
+    )  # fmt: skip
+
+
+def _percent(ours: Entry, theirs: Entry, metric: Metric) -> Value:
+    """What one entry saves of another, in percent; with an interval where there are samples."""
+    a, b = metric.value(ours), metric.value(theirs)
+    samples = metric.samples(ours), metric.samples(theirs)
+    if a.value is None or b.value is None or not all(map(len, samples)):
+        return _saved_of(a, b)
+    return stats.saving(*samples, *ordered((*a.sources, *b.sources)))
+
+
+def _saved_of(ours: Value, theirs: Value) -> Value:
+    """What `ours` saves of `theirs`, in percent and without an interval."""
+    if ours.value is None or not theirs.value:
+        return missing(ours.why or theirs.why or "nothing to compare with")
+    sources = ordered((*ours.sources, *theirs.sources))
+    return exact(100 * (1 - ours.value / theirs.value), *sources)
+
+
+def best(candidates: list[Saving]) -> Saving | None:
+    """The largest saving, as in "up to"; None if no saving was measured."""
+    measured = [s for s in candidates if s.most.value is not None]
+    return max(measured, key=lambda s: s.most.value or 0.0, default=None)
 
 
 def savings_table(series: list[Series]) -> Table:
@@ -101,9 +191,8 @@ def _ours(all_savings: list[Saving], statement: Statement) -> tuple[str, Value, 
         for saving in all_savings
         if saving.metric.stated == statement.metric
         and statement.baseline in ("any", saving.baseline)
-        and saving.entry.papers
-        and (saving.heaviest is None or saving.heaviest.papers)
-        and _same_link(saving, statement)
+        and saving.papers
+        and same_rate(saving.rate_kbit_s, statement.link_kbit_s)
     ]
     link = f"{statement.link_kbit_s:g} kbit/s" if statement.link_kbit_s else ""
     top = best(fitting)
@@ -112,13 +201,6 @@ def _ours(all_savings: list[Saving], statement: Statement) -> tuple[str, Value, 
         return link, missing(why or "not measured"), ""
     pair = f"{top.entry.label} against {top.heaviest.label}"
     return top.link_name or link, top.most, pair
-
-
-def _same_link(saving: Saving, statement: Statement) -> bool:
-    if statement.link_kbit_s is None:
-        return True
-    rate = saving.rate_kbit_s
-    return rate is not None and abs(rate - statement.link_kbit_s) < 1e-9
 
 
 def _same(a: Saving, b: Saving) -> bool:
@@ -203,4 +285,4 @@ def _row_of(s: Series, link: Link, baseline: Entry, keys: dict[str, str]) -> Row
 def _saved(entry: Entry | None, theirs: Value, link: Link) -> Value:
     if entry is None:
         return missing("not in this run")
-    return saved(latency(entry, link).total, theirs)
+    return _saved_of(latency(entry, link).total, theirs)

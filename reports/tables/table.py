@@ -7,8 +7,7 @@ from typing import Any
 
 from splitwatt.profiler.analyse.rates import group_of
 from splitwatt.reports.load.model import Entry, Series
-from splitwatt.reports.load.values import Value
-from splitwatt.reports.load.words import by_source
+from splitwatt.reports.load.values import Value, by_source
 
 Cell = Value | str
 Row = dict[str, Cell]
@@ -70,9 +69,7 @@ class Column:
 
 @dataclass
 class Table:
-    """A table: `name` is its CSV file's, `notes` go under it, `label` is a row's naming key, `figures`
-    are the names, or the first words of the names, of the figures that belong to it.
-    """
+    """A table: `name` is its CSV file's, `notes` go under it, `label` is a row's naming key."""
 
     name: str
     title: str
@@ -80,7 +77,6 @@ class Table:
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
     label: str = "config"
-    figures: tuple[str, ...] = ()
 
     def for_people(self) -> list[Column]:
         """The columns for readers: without quiet ones in which all rows are equal."""

@@ -4,8 +4,7 @@
 from collections.abc import Callable, Mapping
 
 from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_all
-from splitwatt.reports.load.values import exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import exact, missing, unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.agreement import sentences
 from splitwatt.reports.metrics.gmac import gmac_sizes
@@ -73,6 +72,9 @@ def _of_metrics(
     return Table(name, title, columns, entry_rows(series, row), under)
 
 
+_PARTS = ("local", "network", "uplink", "downlink", "server")
+
+
 def latency_table(series: list[Series]) -> Table:
     """End-to-end latency and its parts, for each link."""
     columns = [
@@ -92,11 +94,7 @@ def latency_table(series: list[Series]) -> Table:
             **of_entry(s, entry),
             "link": link.name,
             "end_to_end_s": (parts := latency(entry, link)).total,
-            "local_s": parts.local,
-            "network_s": parts.network,
-            "uplink_s": parts.uplink,
-            "downlink_s": parts.downlink,
-            "server_s": parts.server,
+            **{f"{part}_s": getattr(parts, part) for part in _PARTS},
             "samples": exact(len(entry.samples), "measured"),
         }
         for s in series

@@ -1,14 +1,13 @@
 """report.json: every number of a report with its sources, and all that report.md says."""
 # board: no
 
-import math
 import platform
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 from splitwatt.device_configs.version import __version__
-from splitwatt.reports.figures.drawing import Drawing
+from splitwatt.reports.figures.style import Drawing
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Series, runs_of
 from splitwatt.reports.load.values import SOURCES
@@ -18,6 +17,13 @@ from splitwatt.reports.tables.table import Table
 from splitwatt.reports.write.headlines import Headline
 
 FORMAT = 1
+# The names of the figures of a table that has another name, or their first words.
+_FIGURES = {
+    "summary": {"agreement"},
+    "costs": {"gmac"},
+    "accuracy": {"rate", "three"},
+    "frankensplit_wireless": {"wireless"},
+}
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,9 @@ class Report:
         return {table.name: table for table in self.tables}[name]
 
     def figures_of(self, table: Table) -> list[Drawing]:
-        """The figures that are shown with a table."""
-        return [f for f in self.figures if {f.name, f.name.split("_")[0]} & set(table.figures)]
+        """The figures that are shown with a table: of its name, or with the first word of it."""
+        names = _FIGURES.get(table.name, {table.name})
+        return [f for f in self.figures if {f.name, f.name.split("_")[0]} & names]
 
 
 def to_json(report: Report, files: list[str]) -> dict[str, Any]:
@@ -46,32 +53,17 @@ def to_json(report: Report, files: list[str]) -> dict[str, Any]:
         "format": FORMAT,
         "made_with": versions(),
         "sources": SOURCES,
-        "runs": [_finite(run_facts(run)) for run in runs_of(report.series)],
+        "runs": [run_facts(run) for run in runs_of(report.series)],
         "headlines": [headline.text for headline in report.headlines],
         "missing": report.shortfalls,
         "tables": {table.name: table.to_json() for table in report.tables},
         "figures": [
-            {
-                "name": drawing.name,
-                "title": drawing.title,
-                "caption": drawing.caption,
-                "sources": drawing.sources,
-                "files": drawing.files,
-            }
-            for drawing in report.figures
+            {key: getattr(d, key) for key in ("name", "title", "caption", "sources", "files")}
+            for d in report.figures
         ],
         "published_statements": [vars(statement) for statement in statements()],
         "files": files,
     }
-
-
-def _finite(value: Any) -> Any:
-    """The same without NaN and infinity, which JSON does not have: they become null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def versions() -> dict[str, str]:

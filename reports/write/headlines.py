@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from splitwatt.reports.load.model import Entry, Series
 from splitwatt.reports.load.values import Value
-from splitwatt.reports.metrics.savings import Saving, best, saved_metrics, savings
-from splitwatt.reports.metrics.turning import Turn, best_turn, computed_of, turns
+from splitwatt.reports.tables.breakeven import Turn, best_turn, computed_of, turns
+from splitwatt.reports.tables.savings import Saving, best, saved_metrics, savings
 from splitwatt.reports.tables.table import percent, significant
 
 OF_BOARD = "times this run's board"

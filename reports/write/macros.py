@@ -5,10 +5,9 @@ import string
 from dataclasses import dataclass, replace
 
 from splitwatt.reports.load.model import Series, links_of_all
-from splitwatt.reports.load.values import Value
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import Value, unique
 from splitwatt.reports.metrics.metric import BASELINES, metrics
-from splitwatt.reports.metrics.savings import Saving, best, savings
+from splitwatt.reports.tables.savings import Saving, best, savings
 from splitwatt.reports.tables.table import Table, percent
 from splitwatt.reports.write.headlines import compared
 from splitwatt.reports.write.tex import escape, macro

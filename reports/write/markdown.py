@@ -4,8 +4,7 @@
 from pathlib import Path
 
 from splitwatt.reports.load.model import Run, board_of, runs_of
-from splitwatt.reports.load.values import SOURCES
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import SOURCES, unique
 from splitwatt.reports.tables.overview import SHORTFALLS, facts_for_people, run_facts
 from splitwatt.reports.tables.table import Table
 from splitwatt.reports.write.document import Report, versions

@@ -8,11 +8,11 @@ from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.reports.figures.draw import draw_all, drawings
 from splitwatt.reports.load.accuracy import read_accuracy
-from splitwatt.reports.load.agreement import damage
 from splitwatt.reports.load.model import series_of
 from splitwatt.reports.load.runs import load_runs
+from splitwatt.reports.metrics.agreement import damage
 from splitwatt.reports.papers.venues import DEFAULT, Venue, venues
-from splitwatt.reports.tables.contents import tables
+from splitwatt.reports.tables.contents import all_tables
 from splitwatt.reports.tables.overview import accuracy_shortfalls, shortfalls
 from splitwatt.reports.write.csv_files import data_package, to_csv
 from splitwatt.reports.write.document import Report, to_json
@@ -23,10 +23,7 @@ from splitwatt.reports.write.page import to_html
 
 
 def make_report(
-    paths: list[Path],
-    folder: Path,
-    venue: str = DEFAULT,
-    accuracy_files: tuple[Path, ...] = (),
+    paths: list[Path], folder: Path, venue: str = DEFAULT, accuracy_files: tuple[Path, ...] = ()
 ) -> Report:
     """Read the runs, write the report into `folder`, which is created if needed, and return it.
 
@@ -43,25 +40,25 @@ def make_report(
         RunError: no run can be read, or an accuracy file.
         SplitwattError: `folder` cannot be written.
     """
-    loaded = load_runs(paths)
+    runs, left_out = load_runs(paths)
     above = next(place for place in (folder, *folder.parents) if place.exists())
     if not above.is_dir():
         raise SplitwattError(
             f"{folder} could not be written: {above} is not a folder", "name another"
         )
-    series = series_of(loaded.runs)
-    accuracy = read_accuracy(loaded.runs, accuracy_files)
+    series = series_of(runs)
+    accuracy = read_accuracy(runs, accuracy_files)
     report = Report(
         series=series,
         accuracy=accuracy,
-        tables=tables(series, accuracy),
+        tables=all_tables(series, accuracy),
         figures=drawings(series, accuracy),
         headlines=headlines(series),
         shortfalls=[
-            *loaded.left_out,
+            *left_out,
             *shortfalls(series),
             *accuracy_shortfalls(accuracy),
-            *(sentence for run in loaded.runs for sentence in damage(run)),
+            *(sentence for run in runs for sentence in damage(run)),
         ],
     )
     paper = venues()[venue]

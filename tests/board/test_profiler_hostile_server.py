@@ -14,7 +14,7 @@ from splitwatt.profiler.client import connection
 from splitwatt.profiler.client.client import Client, NoClockError
 from splitwatt.profiler.client.connection import Connection, Endpoint
 from splitwatt.profiler.client.remote import Offset
-from splitwatt.profiler.execute.remote_power import RemotePower, sampled_rails
+from splitwatt.profiler.execute.power import RemotePower, sampled_rails
 from splitwatt.profiler.records.traces import trace_facts
 
 TIMEOUT_S = 1.0

@@ -12,7 +12,7 @@ from splitwatt.export import zoo
 from splitwatt.export.graphs import frankensplit as graphs
 from splitwatt.export.networks.backbones import make_timm
 from splitwatt.export.networks.frankensplit import BLUEPRINTS, FrankenSplit
-from splitwatt.export.tracing.cost import parameters
+from splitwatt.export.tracing.pieces import parameters
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.zoo.frankensplit import SYSTEMS
 

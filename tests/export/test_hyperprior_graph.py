@@ -19,7 +19,7 @@ from splitwatt.engines.codecs.hyperprior import PART
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline
 from splitwatt.engines.verify.samples import write_manifest
-from splitwatt.export.graphs.hyperprior import Parameters
+from splitwatt.export.graphs.codecs import Parameters
 from splitwatt.export.spec import Part
 from splitwatt.export.tracing.parity import Difference
 from tests.conftest import splitwatt

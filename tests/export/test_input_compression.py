@@ -21,9 +21,9 @@ from splitwatt.export.networks.image_codecs import FileCompressor, InputCompress
 from splitwatt.export.networks.image_codecs import compressor as neural
 from splitwatt.export.request import prepare
 from splitwatt.export.spec import LoadedFile
-from splitwatt.export.tracing.cost import parameters
 from splitwatt.export.tracing.onnx_export import to_onnx
 from splitwatt.export.tracing.photos import photos
+from splitwatt.export.tracing.pieces import parameters
 from splitwatt.export.weights.files import advice
 from splitwatt.export.zoo.whole import SYSTEMS
 from splitwatt.profiler.config.bundles import find_folder
@@ -122,7 +122,7 @@ def test_files_are_those_that_the_packages_name():
             assert "torchdistill/releases/download/v0.2.8/pascal_voc2012-deeplab" in checkpoint.url
             assert checkpoint.url.endswith("/" + checkpoint.paths[0])
             assert [url.rsplit("/", 1)[1] for url in theirs] == [checkpoint.paths[1]]
-            assert advice(checkpoint, system.name, None).put == checkpoint.paths[0]
+            assert advice(checkpoint, system.name, None)["put"] == checkpoint.paths[0]
         else:
             assert checkpoint.url in theirs
 
@@ -162,7 +162,7 @@ def test_a_detectors_padding_is_zero_behind_the_normalisation():
         assert system.preprocess.pad_multiple == multiple
         photo = photos(system.preprocess, ["raccoon"])[0]
         inner = zoo.systems()["fasterrcnn_mobilenet_v3_large_320_fpn"]
-        from splitwatt.export.graphs.input_compression import Normalised
+        from splitwatt.export.graphs.codecs import Normalised
 
         whole = Normalised(torch.nn.Identity(), inner.preprocess, multiple == 64, False)
         assert whole.needs_size

@@ -16,7 +16,7 @@ from splitwatt.engines.photos import default_photos
 from splitwatt.export.networks.backbones import make_timm
 from splitwatt.export.networks.gained_split import GainedSplit, load_backbone, shipped
 from splitwatt.export.networks.timm_cut import Cut
-from splitwatt.export.training import crops, loop, photographs
+from splitwatt.export.training import loop, photographs
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.files import locate
 from splitwatt.export.zoo.trained import LITE0, RATES
@@ -151,8 +151,10 @@ def test_the_page_says_how_the_shipped_weights_were_made():
 def test_crops_are_of_the_photograph_and_repeatable():
     pixels = np.asarray(Image.open(default_photos()[0]).convert("RGB"))
     photograph = photographs.Photograph("one", pixels, False)
-    one, two = (crops.random_crop([photograph], [], np.random.default_rng(3), 96) for _ in range(2))
+    one, two = (
+        photographs.random_crop([photograph], [], np.random.default_rng(3), 96) for _ in range(2)
+    )
     assert one.shape == (96, 96, 3)
     assert np.array_equal(one, two)
-    squares = crops.fixed_crops(photograph, 5, 256)
+    squares = photographs.fixed_crops(photograph, 5, 256)
     assert [image.size for image in squares] == [(256, 256)] * 5

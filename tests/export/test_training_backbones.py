@@ -25,9 +25,8 @@ from splitwatt.export.networks.backbones import make_timm, timm_config
 from splitwatt.export.networks.gained_split import GainedSplit
 from splitwatt.export.networks.timm_cut import Cut
 from splitwatt.export.training.__main__ import main
-from splitwatt.export.training.crops import random_crop
 from splitwatt.export.training.loop import Pool, Training
-from splitwatt.export.training.photographs import Photograph
+from splitwatt.export.training.photographs import Photograph, random_crop
 from splitwatt.export.training.recipe import preprocess_of
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, seeded
 from splitwatt.export.zoo.trained import RATES

@@ -153,7 +153,7 @@ def test_profile_records_how_many_boards_and_report_and_check_take_it(tiny, conf
     assert read.document["server"]["workers"] == 1
     assert read.carried[-1].boards == 2 and read.carried[-1].failed == read.carried[-1].late == 0
     [own] = carried(read)
-    assert (own.boards, own.high, own.first_broken) == (2, None, None)
+    assert (own.boards, own.high) == (2, None)
     stages = [
         {n: s for n, s in sample.stages.items() if ".server." in n}
         for sample in read.measured("Ours1")

@@ -9,7 +9,7 @@ import pytest
 from splitwatt.profiler.analyse.times import network_s, server_s
 from splitwatt.profiler.records.run import read_run
 from splitwatt.reports.load.model import series_of
-from splitwatt.reports.metrics.timeline import timelines
+from splitwatt.reports.tables.timeline import timelines
 from tests.profiler.conftest import command
 from tests.profiler.mutations import survive
 from tests.profiler.test_hostile_runs import READERS

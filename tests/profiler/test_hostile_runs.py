@@ -21,7 +21,7 @@ from splitwatt.profiler.records.run import read_run
 from splitwatt.profiler.whatif.cli import whatif
 from splitwatt.reports.load.accuracy import read_accuracy
 from splitwatt.reports.load.model import series_of
-from splitwatt.reports.metrics.timeline import timelines
+from splitwatt.reports.tables.timeline import timelines
 from tests.conftest import ROOT
 from tests.profiler.mutations import mutate, survive
 from tests.profiler.newer_run import newer_run

@@ -104,12 +104,13 @@ def test_no_picture_takes_the_place_of_an_image(tiny, photographs, tmp_path):
 def test_the_other_bundle_is_opened_once_for_all_images(tiny, photographs, tmp_path, monkeypatch):
     made = []
 
-    class Counted(BoardPipeline):
-        def __init__(self, *arguments):
-            made.append(self)
-            super().__init__(*arguments)
+    opened = BoardPipeline.__init__
 
-    monkeypatch.setattr("splitwatt.engines.pipeline.pipeline.BoardPipeline", Counted)
+    def counted(self, *arguments):
+        made.append(self)
+        opened(self, *arguments)
+
+    monkeypatch.setattr(BoardPipeline, "__init__", counted)
     bundle, images = str(tiny / "cpu" / "tiny@1"), [str(path) for path in photographs[:2]]
     assert infer([bundle, *images, "--bitmap", bundle, "--out", str(tmp_path), "--json"]) == 0
     assert len(made) == 2  # its own, and the other's

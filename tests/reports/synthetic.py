@@ -174,8 +174,8 @@ def _sample(config, row, backend, block, repeat, place, speed, dice, failing) ->
         wire_up_bytes=_total(requests, "wire_up_bytes", failed),
         wire_down_bytes=_total(requests, "wire_down_bytes", failed),
         requests=[] if failed else requests,
-        published_payload_bytes=charge.bytes if charge else None,
-        published_payload_source=charge.source if charge else None, started_monotonic_s=1000.0,
+        published_payload_bytes=charge[0] if charge else None,
+        published_payload_source=charge[1] if charge else None, started_monotonic_s=1000.0,
     )  # fmt: skip
 
 

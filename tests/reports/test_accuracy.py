@@ -123,7 +123,7 @@ def test_curves_have_their_systems_colour_and_differ_within_it(tmp_path):
     bundles["bpg@30+resnet50"] = bundles["jpeg@10+resnet50"]
     bundles["mnasnet1_3"] = copy.deepcopy(bundles["mobilenet_v3_large"])
     write(run / "accuracy.json", document)
-    series = series_of(load_runs([run]).runs)
+    series = series_of(load_runs([run])[0])
     found = read_accuracy([each.run for each in series])
     names = systems(series, found)
     assert names[:3] == ["LC", "SC", "Ours"]

@@ -76,13 +76,13 @@ def test_never_is_not_always(tmp_path):
     """A split configuration with a board as fast as the local one's wins over every board speed."""
     from splitwatt.reports.load.model import series_of
     from splitwatt.reports.load.runs import load_runs
-    from splitwatt.reports.metrics.turning import turns
+    from splitwatt.reports.tables.breakeven import turns
     from tests.reports.synthetic import make_config, write_run
 
     run = write_run(tmp_path / "run", make_config(["LC1", "LC20", "SC1", "Ours5"], inferences=7))
     _, samples = raw(run)
     seen = set()
-    for turn in turns(series_of(load_runs([run]).runs)[0]):
+    for turn in turns(series_of(load_runs([run])[0])[0]):
         for axis, value in (("board", turn.board), ("server", turn.server)):
             if value.word is None:
                 assert value.value

@@ -12,8 +12,7 @@ from scipy import stats as scipy_stats
 from splitwatt.reports.figures import style, tradeoff
 from splitwatt.reports.figures.bars import _MARKERS, bars
 from splitwatt.reports.figures.categories import Categories, Panel, Place
-from splitwatt.reports.load.values import SOURCES, Value, exact, missing, ordered
-from splitwatt.reports.load.words import by_source, ranges
+from splitwatt.reports.load.values import SOURCES, Value, by_source, exact, missing, ordered, ranges
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.tradeoffs import Curve, Point
 from splitwatt.reports.papers.printed_names import printed_name

@@ -9,7 +9,7 @@ from PIL import Image
 
 from splitwatt.profiler.records.run import read_run
 from splitwatt.reports.load.model import series_of
-from splitwatt.reports.metrics.timeline import energy_so_far, timelines
+from splitwatt.reports.tables.timeline import energy_so_far, timelines
 from splitwatt.reports.write.write import make_report
 from tests.reports.power import rail
 from tests.reports.synthetic import make_config, write_run

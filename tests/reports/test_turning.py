@@ -9,7 +9,7 @@ import pytest
 from splitwatt.profiler.analyse.rates import cases
 from splitwatt.profiler.records.run import read_run
 from splitwatt.reports.load.model import series_of
-from splitwatt.reports.metrics.turning import BOARD_SPEEDS, RATES_KBIT_S, fastest_map
+from splitwatt.reports.tables.breakeven import BOARD_SPEEDS, RATES_KBIT_S, fastest_map
 from splitwatt.reports.write.headlines import headlines
 from splitwatt.reports.write.write import make_report
 from tests.profiler.conftest import command

@@ -16,7 +16,7 @@ from splitwatt.reports.load.accuracy import read_accuracy
 from splitwatt.reports.load.model import series_of
 from splitwatt.reports.load.runs import load_runs
 from splitwatt.reports.papers.venues import venues
-from splitwatt.reports.tables.contents import tables
+from splitwatt.reports.tables.contents import all_tables
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.headlines import headlines
 from splitwatt.reports.write.latex import latex_files
@@ -31,11 +31,11 @@ EXAMPLE = ROOT / "examples" / "table3-cpu" / "run"
 
 
 def report_of(runs):
-    loaded = load_runs(runs)
-    series = series_of(loaded.runs)
-    found = read_accuracy(loaded.runs)
+    read, _ = load_runs(runs)
+    series = series_of(read)
+    found = read_accuracy(read)
     figures = drawings(series, found)
-    return Report(series, found, tables(series, found), figures, headlines(series), [])
+    return Report(series, found, all_tables(series, found), figures, headlines(series), [])
 
 
 @pytest.fixture(scope="module")

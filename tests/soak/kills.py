@@ -35,7 +35,7 @@ from splitwatt.engines.labels import labels
 from splitwatt.profiler.check.cli import audit
 from splitwatt.profiler.config.config import Config, from_document
 from splitwatt.profiler.evaluate.cli import evaluate
-from splitwatt.profiler.execute import block_process, power
+from splitwatt.profiler.execute import job, power
 from splitwatt.profiler.execute.block import block
 from splitwatt.profiler.execute.job import Options
 from splitwatt.profiler.execute.runner import resume_run, start_run
@@ -213,7 +213,7 @@ class Trial:
             os.dup2(log, 1)
             os.dup2(log, 2)
             sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", closefd=False), write_through=True)
-            block_process.start_module = Forked  # type: ignore[assignment]
+            job.start_module = Forked  # type: ignore[assignment]
             power.IDLE_S = IDLE_S
             if (self.run / "run.json").exists():
                 resume_run(str(self.run), self.options)

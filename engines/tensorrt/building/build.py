@@ -4,7 +4,7 @@ import glob
 import json
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 import psutil
 
@@ -19,16 +19,9 @@ from splitwatt.engines.tensorrt.building.build_part import (
     place_on_cpu,
     workspace_mb,
 )
-from splitwatt.engines.tensorrt.building.running import run_child
-from splitwatt.engines.tensorrt.versions import (
-    RTX,
-    TITLES,
-    Machine,
-    check_target,
-    serves,
-)
+from splitwatt.engines.tensorrt.building.running import Tell, run_child
+from splitwatt.engines.tensorrt.versions import RTX, TITLES, Machine, check_target, serves
 
-Tell = Callable[[str], None]
 # The memory that building a small part takes besides its workspace: TensorRT, CUDA, the weights.
 _BASE_MB = 700
 
@@ -41,10 +34,6 @@ def build_bundle(
     Args:
         tell: prints a line of progress.
         placement: board or server; None: the board, and with TensorRT for RTX both.
-
-    Raises:
-        BundleError, EngineError, TargetError: it cannot be built, or TensorRT for RTX serves neither
-            end.
     """
     rtx = options.runtime == RTX
     ends = [placement] if placement else ["board", "server"] if rtx else ["board"]
@@ -73,11 +62,7 @@ def build_engines(
 ) -> Iterator[Dict[str, Any]]:
     """Build every part of one end of the link in turn, each in its own process.
 
-    Args:
-        bundle: opened with that end's parts.
-        placement: board or server.
-        options: with TensorRT for RTX, parts whose target it does not serve are left out.
-        tell: prints a line of progress.
+    With TensorRT for RTX, parts whose target it does not serve are left out.
 
     Returns:
         Of each part its name, the path of its record, and how many seconds it took.
@@ -148,5 +133,4 @@ def memory_warning(available_mb: int, workspace_mb: int) -> str:
 
 
 def _available_mb() -> int:
-    """Free memory and swap in MiB."""
     return int(psutil.virtual_memory().available + psutil.swap_memory().free) >> 20

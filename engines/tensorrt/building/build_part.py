@@ -13,7 +13,6 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.cli import guarded
-from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.printable import one_line
 from splitwatt.device_configs.targets import Target, load_target
@@ -21,19 +20,11 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part, Port
 from splitwatt.engines.rangecoder.graph import LATENT, LENGTH, WORDS
 from splitwatt.engines.tensorrt import engine as backend
-from splitwatt.engines.tensorrt import plugin, records, rtx, shapes
+from splitwatt.engines.tensorrt import plugin, records, rtx, shapes, versions
 from splitwatt.engines.tensorrt.building import builder
 from splitwatt.engines.tensorrt.log import make_logger
 from splitwatt.engines.tensorrt.memory import Device
-from splitwatt.engines.tensorrt.versions import (
-    RTX,
-    TENSORRT,
-    Machine,
-    check_precision,
-    check_target,
-    flags_for,
-    short_version,
-)
+from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, Machine
 
 
 class Options(NamedTuple):
@@ -59,9 +50,8 @@ def main(argv: List[str]) -> int:
     if options.target:
         load_target(options.target)
     trt, driver = import_runtime(options.runtime)
-    part = Bundle.open(path, "board").part(name)
-    bundle = Bundle.open(path, part.placement)
-    print(build_part(trt, driver, bundle, part, options))
+    bundle = Bundle.open(path, "board")
+    print(build_part(trt, driver, bundle, bundle.part(name), options))
     return 0
 
 
@@ -74,7 +64,6 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
     """Build one part, unless its engine exists; returns the path of its record.
 
     Args:
-        trt: the module `tensorrt` or `tensorrt_rtx`.
         driver: the module `pycuda.driver`; None for `tensorrt_rtx`, which builds without a GPU.
 
     Raises:
@@ -90,10 +79,10 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
             device = Device(driver)
             stack.callback(device.close)
             machine = backend.machine(trt, device)
-        check_target(target, machine)
+        versions.check_target(target, machine)
         precision = options.precision or part.precision
-        check_precision(precision, target)
-        flags = flags_for(precision, trt.__version__, part.precision, machine.runtime)
+        versions.check_precision(precision, target)
+        flags = versions.flags_for(precision, trt.__version__, part.precision, machine.runtime)
         path = bundle.tensorrt_path(part.name)
         folder = records.folder_of(path)
         logger = make_logger(trt)
@@ -115,9 +104,8 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
         workspace = workspace_mb(options.workspace_mb, target) << 20
         record = _record(part, machine, precision, version, profile)
         try:
-            with contextlib.ExitStack() as current:
-                if driver is not None:
-                    current.enter_context(device)
+            current: Any = contextlib.ExitStack() if driver is None else device
+            with current:
                 engine, measured = builder.build_engine(
                     trt, logger, path, profile, flags, workspace, cache, machine.sm
                 )
@@ -152,8 +140,6 @@ def place_on_cpu(bundle: Bundle, part: Part, reason: str) -> str:
 
 def workspace_mb(asked: Optional[int], target: Target) -> int:
     """MiB that a kernel may take: the option's value, else the target's, else 256."""
-    if asked is not None and asked < 1:
-        raise EngineError("--workspace-mb must be at least 1, not %d" % asked)
     return asked or target.workspace_mb or 256
 
 
@@ -176,7 +162,7 @@ def _record(
         runs_on="tensorrt",
         rule=None,
         reason="",
-        tensorrt=short_version(machine.tensorrt),
+        tensorrt=versions.short_version(machine.tensorrt),
         sm=machine.sm,
         runtime=machine.runtime,
         precision=precision,

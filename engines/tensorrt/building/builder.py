@@ -8,9 +8,6 @@ from splitwatt.engines.tensorrt.log import explain, first_refusal
 from splitwatt.engines.tensorrt.versions import BINDINGS, RTX, TITLES, TYPED, generation, runtime_of
 
 Shape = Tuple[int, ...]
-_PARSER_ADVICE = (
-    "export for this machine, or let onnxruntime run the part: splitwatt build --fall-back"
-)
 
 
 class RefusedError(EngineError):
@@ -27,10 +24,9 @@ def build_engine(
     timing_cache: Optional[bytes],
     sm: str,
 ) -> Tuple[bytes, Optional[bytes]]:
-    """Build an engine.
+    """The serialised engine of a graph, and the timing cache for the next build.
 
     Args:
-        trt: the module `tensorrt`, or `tensorrt_rtx`.
         logger: of `make_logger`, the plugin library being loaded where the graph needs it.
         ranges: input -> (smallest, usual, largest) shape, or values where it is a shape tensor.
         flags: names in `BuilderFlag`.
@@ -38,9 +34,6 @@ def build_engine(
         timing_cache: the measurements of earlier builds, possibly empty; None for a runtime that has
             no such cache.
         sm: what TensorRT for RTX builds for, as "8.6".
-
-    Returns:
-        The serialised engine, and the timing cache for the next build where the runtime keeps one.
 
     Raises:
         RefusedError: the parser or the builder cannot run an operator of the graph.
@@ -90,7 +83,7 @@ def _parse(trt: Any, logger: Any, network: Any, onnx_path: str) -> None:
     what, _ = explain(errors)
     raise RefusedError(
         "%s %s refuses %s: %s" % (TITLES[runtime_of(trt)], trt.__version__, onnx_path, what),
-        _PARSER_ADVICE,
+        "export for this machine, or let onnxruntime run the part: splitwatt build --fall-back",
     )
 
 

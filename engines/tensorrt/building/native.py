@@ -8,16 +8,18 @@ import glob
 import os
 import shutil
 import tempfile
-from typing import Callable, List, Optional, Tuple
+from typing import List, Optional
 
-from splitwatt.device_configs.errors import EngineError
+from splitwatt.device_configs.detect import detect_target
+from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.files import write_atomic
+from splitwatt.device_configs.targets import load_target
 from splitwatt.engines import rangecoder
 from splitwatt.engines.rangecoder import native
-from splitwatt.engines.tensorrt.building.running import CUDA_FOLDER, run_child
+from splitwatt.engines.tensorrt.building.running import CUDA_FOLDER, Tell, run_child
 from splitwatt.engines.tensorrt.plugin import LIBRARY as PLUGIN
+from splitwatt.engines.tensorrt.versions import fact_of
 
-Tell = Callable[[str], None]
 HERE = os.path.dirname(os.path.abspath(rangecoder.__file__))
 CODER = "_rangecoder.so"
 
@@ -28,13 +30,9 @@ def compile_native(
     """Compile the range coder, and for a GPU its TensorRT plugin; returns the libraries' paths.
 
     Args:
-        tell: prints a line of progress.
         again: rebuild existing libraries.
         cuda: whether to compile the plugin; None: if this machine has a GPU.
         folder: where the libraries go; another one in tests.
-
-    Raises:
-        EngineError: a compiler is missing, or refuses the sources.
     """
     coder = os.path.join(folder, CODER)
     installed = [coder] + (native.candidates() if folder == HERE else [])
@@ -148,21 +146,9 @@ def gpu_devices() -> List[str]:
 
 
 def this_sm() -> Optional[str]:
-    """The SM of this machine's GPU: by PyCUDA, else by the board's name; None where neither knows."""
+    """The SM of this board; None where no target describes it, as on a PC."""
     try:
-        import pycuda.driver as driver
-
-        driver.init()
-        pair: Tuple[int, int] = driver.Device(0).compute_capability()
-        return "%d.%d" % pair
-    except Exception:  # not installed, no GPU, no driver: PyCUDA has an exception for each
-        from splitwatt.device_configs.detect import detect_target
-        from splitwatt.device_configs.errors import TargetError
-        from splitwatt.device_configs.targets import load_target
-
-        try:
-            name = detect_target()
-        except TargetError:  # a Jetson without a target
-            name = None
-        fact = load_target(name).facts.get("sm") if name else None
-        return fact.value if fact else None
+        name = detect_target()
+    except TargetError:  # a Jetson without a target
+        return None
+    return fact_of(load_target(name), "sm") if name else None

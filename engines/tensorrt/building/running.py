@@ -10,7 +10,6 @@ from splitwatt.device_configs.errors import EngineError
 
 Tell = Callable[[str], None]
 CUDA_FOLDER = "/usr/local/cuda/bin"
-_POLL_S = 0.2
 _TELL_EVERY_S = 10.0
 
 
@@ -44,7 +43,7 @@ def run_child(command: List[str], what: str, tell: Tell) -> str:
     """
     environment: Dict[str, str] = dict(os.environ)
     environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), CUDA_FOLDER])
-    started = last = time.monotonic()
+    started = time.monotonic()
     try:
         child = subprocess.Popen(
             command,
@@ -58,13 +57,10 @@ def run_child(command: List[str], what: str, tell: Tell) -> str:
     try:
         while True:
             try:
-                output, errors = child.communicate(timeout=_POLL_S)
+                output, errors = child.communicate(timeout=_TELL_EVERY_S)
                 break
             except subprocess.TimeoutExpired:
-                now = time.monotonic()
-                if now - last >= _TELL_EVERY_S:
-                    last = now
-                    tell("      %s: %.0f s" % (what, now - started))
+                tell("      %s: %.0f s" % (what, time.monotonic() - started))
     except BaseException:
         child.kill()
         child.wait()

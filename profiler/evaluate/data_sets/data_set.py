@@ -79,7 +79,7 @@ def classes_of(manifest: Manifest) -> Dict[str, Classes]:
     classes = {}
     for task, head in manifest.postprocess.items():
         if head.labels is not None:
-            names = labels(head.labels)
+            names = list(labels(head.labels))
             classes[task] = Classes(names, len(names))
             continue
         shapes = [

@@ -8,7 +8,7 @@ progress on standard output.
 import sys
 import time
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import RunError, ServerError, SplitwattError
 from splitwatt.profiler.analyse.conditions import measured_links
@@ -22,18 +22,12 @@ from splitwatt.profiler.execute.block import stages
 from splitwatt.profiler.execute.block.pipelined import flow
 from splitwatt.profiler.execute.block.recording import Record, Recorder
 from splitwatt.profiler.execute.block.survey import Survey
-from splitwatt.profiler.execute.block.system import Charge, System, published_total
+from splitwatt.profiler.execute.block.system import System, published_total
 from splitwatt.profiler.execute.job import Begun, Teller, run_job, say
-from splitwatt.profiler.execute.steady import WarmUp
-from splitwatt.profiler.execute.work import Done
-from splitwatt.profiler.records.blocks import INFERENCES, PIPELINED, WARMUP
+from splitwatt.profiler.execute.steady import Repetition, WarmUp
+from splitwatt.profiler.records.blocks import AFTER, BEFORE, DURING, INFERENCES, PIPELINED, WARMUP
 from splitwatt.profiler.records.fields import parse, plain_text
-from splitwatt.profiler.records.run import (
-    SAMPLES_FILE,
-    STARTS_FILE,
-    THROUGHPUT_FILE,
-    WINDOWS_FILE,
-)
+from splitwatt.profiler.records.run import SAMPLES_FILE, STARTS_FILE, THROUGHPUT_FILE, WINDOWS_FILE
 from splitwatt.profiler.records.sample import Sample, check_sample
 
 # After so many samples in a row that no server answered, the rest of the block is not tried.
@@ -49,13 +43,13 @@ class Block:
         self._config = config
         self._row = config.configuration(begun.block.config)
         self._client = client if self._row.kind == SPLIT else None
-        self._done = Done(set(job.warmups), job.inferences, job.throughput)
-        self._repetition = self._done.repetition(config, len(images))
+        self._job = job
+        self._repetition = Repetition(config.inferences, config.until, len(images), job.inferences)
         self._warm_up = WarmUp(config.warmup, config.warmup_until, len(images))
-        self._recorder = Recorder(config, begun.block, images, self._warm_up.images, begun.session)
+        self._recorder = Recorder(config, begun.block, images, begun.session)
         self._teller = Teller()
         self._unreached = 0
-        self._published: Optional[Charge] = None
+        self._published: Optional[Tuple[int, str]] = None
         self._start: Dict[str, Any] = {}
 
     def run(self) -> None:
@@ -67,9 +61,9 @@ class Block:
         Raises:
             SplitwattError: the run folder cannot be written.
         """
-        link = next(iter(measured_links(self._config)), None)
-        folder, block, session = self._begun.folder, self._begun.block, self._begun.session
-        self._survey = Survey(folder, block.id, self._client, link, session)
+        folder, session = self._begun.folder, self._begun.session
+        rates = bool(measured_links(self._config))
+        self._survey = Survey(folder, self._begun.block.id, self._client, rates, session)
         with ExitStack() as stack:
             self._samples = stack.enter_context(folder.appender(SAMPLES_FILE))
             self._windows = stack.enter_context(folder.appender(WINDOWS_FILE))
@@ -78,13 +72,13 @@ class Block:
                 system = stack.enter_context(self._open())
             except SplitwattError as error:
                 return self._fail_all(error)
-            self._survey.begin()
+            self._survey.take(BEFORE)
             self._warm(system)
             start = time.monotonic()
             count = self._inferences(lambda k: self._sample(system, k, warmup=False))
             self._window(INFERENCES, start, count)
-            self._survey.end()
-            if self._config.pipelined and not self._done.throughput:
+            self._survey.take(AFTER)
+            if self._config.pipelined and not self._job.throughput:
                 self._flow(system)
 
     def _open(self) -> System:
@@ -115,7 +109,7 @@ class Block:
         while not self._warm_up.over():
             record = self._sample(system, count, warmup=True)
             self._warm_up.add(record["total_s"])
-            if count not in self._done.warmups:
+            if count not in self._job.warmups:
                 self._samples.append(record)
             first_s = record["total_s"] if count == 0 else first_s
             count += 1
@@ -153,7 +147,7 @@ class Block:
         start = time.monotonic()
         outcome = flow(system, images)
         self._window(PIPELINED, start, len(images))
-        self._append(THROUGHPUT_FILE, outcome.to_json())
+        self._append(THROUGHPUT_FILE, outcome)
         for _ in images:
             self._teller.done()
         self._teller.flush()
@@ -161,7 +155,7 @@ class Block:
     def _sample(self, system: System, inference: int, warmup: bool) -> Record:
         path = self._recorder.image(inference, warmup)
         if self._unreached == 0:
-            self._survey.between()
+            self._survey.take(DURING)
         started = time.monotonic()
         if self._unreached >= GIVE_UP_AFTER:
             gone = ServerError("no server answered the %d samples before" % self._unreached)
@@ -186,7 +180,7 @@ class Block:
 
     def _fail_all(self, error: SplitwattError) -> None:
         for k in range(self._config.warmup):
-            if k not in self._done.warmups:
+            if k not in self._job.warmups:
                 self._samples.append(self._recorder.failed(k, True, time.monotonic(), error))
             self._teller.done()
         self._inferences(lambda k: self._recorder.failed(k, False, time.monotonic(), error))

@@ -7,7 +7,7 @@ what it takes there is no latency.
 import queue
 import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, Sequence
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.profiler.execute.block.system import System
@@ -16,24 +16,12 @@ from splitwatt.profiler.execute.block.system import System
 GIVE_UP_AFTER = 3
 
 
-class Flow(NamedTuple):
-    """How many images got an answer and how many did not, in what time (s)."""
-
-    pipelined: bool
-    images: int
-    failed: int
-    duration_s: float
-
-    def to_json(self) -> Dict[str, Any]:
-        """As throughput.jsonl has it, without the block."""
-        row: Dict[str, Any] = dict(self._asdict())
-        row["images_per_s"] = self.images / self.duration_s if self.images else None
-        return row
-
-
-def flow(system: System, paths: Sequence[str]) -> Flow:
+def flow(system: System, paths: Sequence[str]) -> Dict[str, Any]:
     """Run images through a system as fast as they go: this thread prepares them, another one asks the
     server, with one request between the two. What is not tried counts as failed.
+
+    Returns:
+        A line of throughput.jsonl without its block.
     """
     # A model and its request; True after an image's last one, False where it could not be prepared.
     items: "queue.Queue[Any]" = queue.Queue(maxsize=1)
@@ -72,5 +60,11 @@ def flow(system: System, paths: Sequence[str]) -> Flow:
         thread.join()
     if errors:
         raise errors[0]
-    good = sum(answered)
-    return Flow(system.split, good, len(paths) - good, time.perf_counter() - start)
+    good, duration_s = sum(answered), time.perf_counter() - start
+    return {
+        "pipelined": system.split,
+        "images": good,
+        "failed": len(paths) - good,
+        "duration_s": duration_s,
+        "images_per_s": good / duration_s if good else None,
+    }

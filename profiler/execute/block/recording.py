@@ -1,13 +1,14 @@
 """Lines of samples.jsonl, made from what running an image gave or from why it failed."""
 
 import os
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from splitwatt.device_configs.errors import ImageError, ServerError
 from splitwatt.profiler.board.probe import Reading
 from splitwatt.profiler.config.config import Config
 from splitwatt.profiler.config.images import image_of
-from splitwatt.profiler.execute.block.system import Charge, Outcome
+from splitwatt.profiler.execute.block.system import Outcome
+from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.records.blocks import Block
 from splitwatt.profiler.records.fields import plain_text
 from splitwatt.profiler.records.legacy_size import legacy_bytes
@@ -17,15 +18,13 @@ Record = Dict[str, Any]
 
 
 class Recorder:
-    """Makes the records of one block: of paths or file names, the first `warm_images` in the warm-up."""
+    """Makes the records of one block, whose images are paths or file names."""
 
-    def __init__(
-        self, config: Config, block: Block, images: List[str], warm_images: int, session: int = 0
-    ) -> None:
+    def __init__(self, config: Config, block: Block, images: List[str], session: int = 0) -> None:
         self._config = config
         self._block = block
         self._images = images
-        self._warm_images = warm_images
+        self._warm_images = WarmUp(config.warmup, config.warmup_until, len(images)).images
         self._nothing: Record = dict(
             dict.fromkeys(Sample._fields),
             config=block.config,
@@ -44,7 +43,7 @@ class Recorder:
 
     def ok(
         self, inference: int, warmup: bool, started: float, outcome: Outcome,
-        charge: Optional[Charge], board: Reading,
+        charge: Optional[Tuple[int, str]], board: Reading,
     ) -> Record:  # fmt: skip
         """Of an image that gave an answer."""
         record = self._record(inference, warmup, started, board)
@@ -60,8 +59,8 @@ class Recorder:
                 wire_up_bytes=sum(r.wire_up_bytes for r in requests),
                 wire_down_bytes=sum(r.wire_down_bytes for r in requests),
                 requests=[dict(r._asdict()) for r in requests],
-                published_payload_bytes=charge.bytes if charge else None,
-                published_payload_source=charge.source if charge else None,
+                published_payload_bytes=charge[0] if charge else None,
+                published_payload_source=charge[1] if charge else None,
             )
         return record
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from splitwatt.device_configs.errors import ImageError, SplitwattError
 from splitwatt.energy.joules.per_image import Repetitions, repeat
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline
 from splitwatt.engines.pipeline.preprocess import Size
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.analyse.energy import SERVER, TRANSMIT
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.remote import STAGES, Remote

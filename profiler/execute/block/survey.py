@@ -15,15 +15,8 @@ from typing import Any, Dict, List, Optional, Tuple
 from splitwatt.device_configs.errors import RunError, ServerError
 from splitwatt.profiler.client.client import Client, NoClockError
 from splitwatt.profiler.client.clock import estimate
-from splitwatt.profiler.links.link import Link, framed_bytes
-from splitwatt.profiler.records.blocks import (
-    AFTER,
-    BEFORE,
-    DURING,
-    NO_SERVER,
-    ClockEstimate,
-    LinkRate,
-)
+from splitwatt.profiler.links.link import framed_bytes
+from splitwatt.profiler.records.blocks import DURING, NO_SERVER, ClockEstimate, LinkRate
 from splitwatt.profiler.records.fields import parse, plain_text
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import CLOCK_FILE, LINKS_FILE
@@ -37,49 +30,36 @@ EVERY_S = 20.0
 
 
 class Survey:
-    """The clocks and the link of one block; a context manager that surveys when it ends.
+    """The clocks and the link of one block.
 
     Args:
         folder: the run's.
         block: its id.
         client: asks the server; None for a block without one, whose own clocks are kept.
-        link: the one that the samples are taken over, whose rate is measured; None measures none.
+        rates: whether the rate of the link is measured.
         session: of the run.
     """
 
     def __init__(
-        self,
-        folder: RunFolder,
-        block: str,
-        client: Optional[Any],
-        link: Optional[Link],
-        session: int,
+        self, folder: RunFolder, block: str, client: Optional[Client], rates: bool, session: int
     ) -> None:
         self._folder = folder
         self._block = block
         self._client = client
-        self._link = link
+        self._rates = rates
         self._session = session
         self._last_s = 0.0
 
-    def begin(self) -> None:
-        """Compare the clocks and measure the link, before the first sample."""
-        self._take(BEFORE, True)
-
-    def between(self) -> None:
-        """Compare the clocks between two samples, where that was long ago."""
-        if time.monotonic() - self._last_s > EVERY_S:
-            self._take(DURING, False)
-
-    def end(self) -> None:
-        """As `begin`, after the last sample."""
-        self._take(AFTER, True)
-
-    def _take(self, when: str, rate: bool) -> None:
+    def take(self, when: str) -> None:
+        """Compare the clocks and measure the link, BEFORE and AFTER the samples; DURING them compare the
+        clocks alone, where that was long ago.
+        """
+        if when == DURING and time.monotonic() - self._last_s <= EVERY_S:
+            return
         rows: List[Tuple[str, Any]] = []
         try:
             rows.append((CLOCK_FILE, self._clocks(when)))
-            if rate and self._client is not None and self._link is not None:
+            if when != DURING and self._rates and self._client is not None:
                 rows.append((LINKS_FILE, probe(self._client, self._block, when)))
         except ServerError as error:
             rows.append((CLOCK_FILE, self._unknown(when, error.message)))

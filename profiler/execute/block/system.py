@@ -1,18 +1,18 @@
 """A configuration made runnable: an image file goes in, stage times and bytes come out."""
 
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.model_name import FP32, read_name
 from splitwatt.engines.pipeline.answer import unpack
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.image import decode_image, decode_reduced
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline
 from splitwatt.engines.pipeline.pipeline import Request as BoardRequest
 from splitwatt.engines.pipeline.preprocess import Size, plan
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.client.client import Client, Reply
 from splitwatt.profiler.config.bundles import Found, slot
 from splitwatt.profiler.config.sizes import estimated_bytes, published_bytes
@@ -23,7 +23,6 @@ class Outcome(NamedTuple):
     """One image's way through a configuration.
 
     Attributes:
-        answers: model -> the answer.
         total_s: wall time from opening the image file to the last answer.
         stages: SLOT.STAGE -> seconds; they add up to `total_s` but for what lies between calls.
         requests: what was sent for it; empty in local computing.
@@ -32,25 +31,12 @@ class Outcome(NamedTuple):
         processor_s: processor time of this process, all its threads.
     """
 
-    answers: Dict[str, Any]
     total_s: float
     stages: Dict[str, float]
     requests: List[Request]
     payloads: List[bytes]
     device_s: Optional[Dict[str, float]] = None
     processor_s: Optional[float] = None
-
-
-class Charge(NamedTuple):
-    """What a simulated link is charged with instead of the measured payload.
-
-    Attributes:
-        bytes: of all requests of an image together.
-        source: "published", or "estimated" where that is true of any part.
-    """
-
-    bytes: int
-    source: str
 
 
 def decoder(
@@ -74,7 +60,8 @@ class System(Closing):
     """The models of a configuration made runnable: local ones whole, one after the other; of split ones
     the board's part here, the server's over the network.
 
-    An encoder that several models share is loaded once and run for each of them.
+    An encoder that several models share is loaded once and run for each of them. Errors are those of the
+    pipelines and the client.
 
     Args:
         models: all local or all split.
@@ -107,22 +94,13 @@ class System(Closing):
         ]
 
     def load(self) -> None:
-        """Have the server load the models, so that no sample waits for it.
-
-        Raises:
-            ServerError: it is gone, or cannot load one.
-        """
+        """Have the server load the models, so that no sample waits for it."""
         for model, _, _ in self._models:
             if self._client is not None:
                 self._client.load(model)
 
     def run(self, path: str) -> Outcome:
-        """Run one image file.
-
-        Raises:
-            ImageError, EngineError, BitstreamError, ServerError: as pipelines and client do.
-        """
-        answers: Dict[str, Any] = {}
+        """Run one image file."""
         stages: Dict[str, float] = {}
         device_s: Dict[str, float] = {}
         requests, payloads, drained_s = [], [], 0.0
@@ -131,7 +109,7 @@ class System(Closing):
         stages["decode"] = time.perf_counter() - start
         for model, prefix, pipeline in self._models:
             if isinstance(pipeline, LocalPipeline):
-                answers[model], own = pipeline.run(rgb, size)
+                _, own = pipeline.run(rgb, size)
                 _add(stages, prefix, own)
                 _add(device_s, prefix, pipeline.device_s)
                 continue
@@ -144,35 +122,27 @@ class System(Closing):
             sent = time.perf_counter()
             reply = self._client.infer(model, ran.payload, ran.sizes.tolist())
             received = time.perf_counter()
-            answers[model] = unpack(reply.answer)
+            unpack(reply.answer)
             unpacked = time.perf_counter()
             _add(stages, prefix, of_round_trip(reply.stages, reply.total_s, received - sent))
             stages[prefix + ".answer"] = unpacked - received
             requests.append(_request(model, ran.payload, reply, drain_s))
             payloads.append(ran.payload)
         total_s, used_s = time.perf_counter() - start - drained_s, time.process_time() - used_s
-        return Outcome(answers, total_s, stages, requests, payloads, device_s or None, used_s)
+        return Outcome(total_s, stages, requests, payloads, device_s or None, used_s)
 
     def prepare(self, path: str) -> Iterator[Tuple[str, BoardRequest]]:
-        """The board's part of an image, without sending anything: a request for each split model.
-
-        Raises:
-            ImageError, EngineError, BitstreamError: as the pipelines do.
-        """
+        """The board's part of an image, without sending anything: a request for each split model."""
         rgb, size = self._decode(path)
         for model, _, pipeline in self._models:
             ran = pipeline.run(rgb, size)
             if isinstance(ran, BoardRequest):
                 yield model, ran
 
-    def ask(self, model: str, request: BoardRequest) -> Any:
-        """Send a request that was prepared; the answer.
-
-        Raises:
-            ServerError: as the client does.
-        """
+    def ask(self, model: str, request: BoardRequest) -> None:
+        """Send a request that was prepared, and unpack its answer."""
         assert self._client is not None  # for the type checker
-        return unpack(self._client.infer(model, request.payload, request.sizes.tolist()).answer)
+        unpack(self._client.infer(model, request.payload, request.sizes.tolist()).answer)
 
     @property
     def fallbacks(self) -> List[str]:
@@ -189,10 +159,12 @@ class System(Closing):
         self._store.close()
 
 
-def published_total(models: Sequence[str]) -> Optional[Charge]:
-    """The published mean bytes of all models together, estimated for those without a published
-    figure; None where one of them has neither. A model in fp16 or int8 has the sizes of the
-    same model in fp32.
+def published_total(models: Sequence[str]) -> Optional[Tuple[int, str]]:
+    """What a simulated link is charged with instead of the measured payload: the published mean bytes of
+    all models together, and "published".
+
+    It is "estimated" where that is true of any model; None where a model has neither figure. A model in
+    fp16 or int8 has the sizes of the same model in fp32.
     """
     total, source = 0, PUBLISHED
     for model in models:
@@ -203,7 +175,7 @@ def published_total(models: Sequence[str]) -> Optional[Charge]:
         if size is None:
             return None
         total += size
-    return Charge(total, source) if models else None
+    return (total, source) if models else None
 
 
 def _request(model: str, payload: bytes, reply: Reply, drain_s: Optional[float]) -> Request:

@@ -1,2 +1,1 @@
 """The server on many machines (Ray Serve), or behind Triton."""
-# board: no

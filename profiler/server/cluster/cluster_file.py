@@ -1,4 +1,3 @@
-# board: no
 """The one YAML of a cluster: where Ray is, how many replicas there are, when there are more.
 
 ```yaml
@@ -14,8 +13,6 @@ cores: 1              # of a replica: its threads
 workers: 1            # inferences at once in a replica
 ```
 """
-
-from __future__ import annotations
 
 from typing import Any, NamedTuple
 

@@ -1,12 +1,9 @@
-# board: no
 """`splitwatt serve --engine ray`: the server's ASGI application on many machines, by Ray Serve.
 
 This process is the front: it listens, asks for the token, bounds what arrives, and hands whole
 requests to replicas. A request is an inference without any trace, so that one whose replica has
 died is simply asked of another.
 """
-
-from __future__ import annotations
 
 import argparse
 import asyncio
@@ -66,8 +63,9 @@ def run_ray(options: argparse.Namespace) -> int:
             _connect(cluster)
             stack.callback(_disconnect, cluster)
             watchdog.guard_children()
-            check_cores(cluster, _cores_of_nodes())
-            ask = _deployed(cluster, options, what)
+            nodes = ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
+            check_cores(cluster, [n["Resources"].get("CPU", 0.0) for n in nodes if n["Alive"]])
+            ask = _deploy(cluster, options, what)
             watchdog.guard_children()
             return Front(ask, token, cluster.most * options.queue, models.names)
 
@@ -78,12 +76,9 @@ def run_ray(options: argparse.Namespace) -> int:
 def check_cores(cluster: Cluster, nodes: Iterable[float]) -> None:
     """Report cores that no machine has: Ray would wait for them without end.
 
-    Args:
-        cluster: as its file says.
-        nodes: cores of each machine; a replica lies on one.
-
     Raises:
-        UsageError: the least number of replicas does not fit.
+        UsageError: the least number of replicas does not fit on the `nodes`, which have so many
+            cores.
     """
     free = list(nodes)
     fit = sum(int(cores // cluster.cores) for cores in free)
@@ -100,30 +95,8 @@ def threads_of(cluster: Cluster) -> int:
     return max(1, cluster.cores // cluster.workers)
 
 
-def _cores_of_nodes() -> list[float]:
-    nodes = ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
-    return [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
-
-
-def _deployed(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
-    try:
-        return deploy(cluster, options, what)
-    except (RuntimeError, RayError, RayServeException) as error:
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise SplitwattError(
-            "the replicas do not start: %s" % reason[0],
-            "are splitwatt and the bundles at the same path on every machine?",
-        )
-
-
-def deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
-    """Start the replicas; what asks one of them.
-
-    Args:
-        cluster: as its file says; Ray is connected to.
-        options: of `splitwatt serve`.
-        what: is served.
-    """
+def _deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
+    """Start the replicas; what asks one of them."""
     deployment = serve.deployment(
         name="replica",
         ray_actor_options={"num_cpus": cluster.cores},
@@ -150,7 +123,14 @@ def deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
         options.batch,
         cluster.least,
     )
-    handle = serve.run(application, name=APP, route_prefix=None)
+    try:
+        handle = serve.run(application, name=APP, route_prefix=None)
+    except (RuntimeError, RayError, RayServeException) as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise SplitwattError(
+            "the replicas do not start: %s" % reason[0],
+            "are splitwatt and the bundles at the same path on every machine?",
+        )
 
     async def ask(request: Request) -> Answer:
         answer: Answer = await handle.answer.remote(request)
@@ -162,15 +142,10 @@ def deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
 class Front(Application):
     """The application that the boards see: it checks, and asks a replica.
 
-    Args:
-        ask: a request of any replica.
-        token: that a client must show; None for any client.
-        limit: requests that may be on their way at once.
-        names: returns the models' names, under which requests are counted.
-
     Replicas are many and may be on other machines: their clocks and counters are not one. Boards
-    ask the front for both. A load or an unload that one replica has done is passed to each other one with the
-    next request that it gets, also to those that are added later.
+    ask the front for both. A load or an unload that one replica has done is passed to each other one
+    with its next request, also to those that are added later. `limit` requests may be on their way
+    at once; they are counted under the models that `names` returns.
     """
 
     def __init__(
@@ -220,12 +195,11 @@ class Front(Application):
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
         method, path, query = scope["method"], scope["path"], scope.get("query_string", b"")
         wanted = tuple((name, *last) for name, last in self._wanted.items())
+        request = (method, path, query, kept, body, wanted)
         self._check_room()  # others may have come while the body arrived
         self._asked += 1
         try:
-            status, answered, data = await self._until_answered(
-                (method, path, query, kept, body, wanted)
-            )
+            status, answered, data = await self._until_answered(request)
         finally:
             self._asked -= 1
         answer = Response(data, status)
@@ -267,11 +241,9 @@ def _disconnect(cluster: Cluster) -> None:
 def _connect(cluster: Cluster) -> None:
     # Ray's workers are started elsewhere: what this process imports, they have to find.
     environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    # A cluster of this machine alone, which nobody else can reach.
-    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
-    if cluster.ray != "local":
-        own = {}
-    else:
+    own: dict[str, Any] = {}
+    if cluster.ray == "local":  # a cluster of this machine alone, which nobody else can reach
+        own = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
         # Ray has its workers yield to every other program; here they are what the machine is for.
         os.environ.setdefault("RAY_worker_niceness", "0")
     try:

@@ -1,9 +1,5 @@
 """A replica of a cluster: the server's whole ASGI application in a process of Ray's."""
 
-# board: no
-
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from typing import Any
@@ -23,17 +19,9 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
 class Replica:
-    """Ray Serve starts as many of these as are needed.
+    """Ray Serve starts as many of these as are needed, at least `copies`.
 
-    Args:
-        bundles: as of `splitwatt.profiler.server.setup.Served`, at the same place on every machine.
-        backend: what runs the parts.
-        threads: of one inference.
-        workers: inferences at once in a replica.
-        budget_bytes: of a replica's models.
-        queue: requests that may wait in a replica.
-        batch: requests for one model that may run together.
-        copies: the replicas that there are at least.
+    The bundles are as of `server.setup.Served`, at the same place on every machine.
     """
 
     def __init__(

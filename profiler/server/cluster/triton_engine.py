@@ -1,11 +1,8 @@
-# board: no
 """`splitwatt serve --engine triton`: the same pipelines behind a real Triton Inference Server.
 
 NVIDIA's pytriton carries one. Triton speaks HTTP, queues and batches; its Python backend hands the
 requests to this process. Triton's own interface has neither token nor TLS: it listens on loopback.
 """
-
-from __future__ import annotations
 
 import argparse
 import ctypes.util

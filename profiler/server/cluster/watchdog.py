@@ -1,9 +1,5 @@
 """Programs that another program started end with this process, however this one ends."""
 
-# board: no
-
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import sys
@@ -38,7 +34,7 @@ class Watchdog:
                 self._input.write(b"%d\n" % child.pid)
         self._input.flush()
 
-    def __enter__(self) -> Watchdog:
+    def __enter__(self) -> "Watchdog":
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -48,7 +44,7 @@ class Watchdog:
 
 
 def main() -> None:
-    """Read process ids until the input ends, which it does with the process that writes it; end them."""
+    """Read process ids until the process that writes them ends; then end theirs."""
     processes = []
     for line in sys.stdin:
         with contextlib.suppress(psutil.Error):

@@ -1,2 +1,1 @@
 """The models of a server, and the threads that run them."""
-# board: no

@@ -1,9 +1,5 @@
 """The models of a server: the bundles of a folder, loaded on demand, unloaded to make room."""
 
-# board: no
-
-from __future__ import annotations
-
 import os
 import sys
 import threading
@@ -20,7 +16,7 @@ from splitwatt.device_configs.names import check_known
 from splitwatt.engines.bundle.bundle import MANIFEST, MANIFEST_LIMIT_BYTES, Bundle
 from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.pipeline.batching import BatchPipeline
-from splitwatt.engines.pipeline.store import EngineStore
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.profiler.server.inference.tensors import metadata
 
 

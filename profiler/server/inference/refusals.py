@@ -1,9 +1,5 @@
 """Errors as the protocol's object: a status, one sentence, and when to come back."""
 
-# board: no
-
-from __future__ import annotations
-
 import json
 import logging
 import re
@@ -24,13 +20,7 @@ STATUS_OF = {
 
 
 class Refused(Exception):  # noqa: N818  (not an error of ours: an answer)
-    """A request is answered with a status and one sentence.
-
-    Args:
-        status: of HTTP.
-        sentence: for the client.
-        retry_after_s: when a 503 may be tried again.
-    """
+    """A request is answered with a status and one sentence; a 503 says when to try again, s."""
 
     def __init__(self, status: int, sentence: str, retry_after_s: int = 1) -> None:
         super().__init__(sentence)

@@ -1,12 +1,8 @@
 """Inferences on the server's models, by its threads."""
 
-# board: no
-
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.engines.bundle.bundle import Bundle
@@ -15,8 +11,6 @@ from splitwatt.profiler.client.wire_times import write_stages
 from splitwatt.profiler.server.inference.models import Models
 from splitwatt.profiler.server.inference.tensors import check_outputs, read_inputs, write_output
 from splitwatt.profiler.server.inference.work import Job, Work
-
-_T = TypeVar("_T")
 
 
 class Asked(NamedTuple):
@@ -35,14 +29,9 @@ class Answered(NamedTuple):
 
 
 class Runner:
-    """Models, and the threads that run them.
+    """Models, closed with this, and the threads that run them; other arguments as for `Work`.
 
-    Args:
-        models: the server's; closed with this.
-        workers: threads, each with an inference of its own.
-        queue: requests that may wait.
-        batch: requests for one model that may run together.
-        tells_time: whether answers say when their request was there, on this process's clock.
+    `tells_time`: answers say when their request was there, on this process's clock.
     """
 
     def __init__(
@@ -68,10 +57,9 @@ class Runner:
         payload, sizes = read_inputs(asked.request.tensors)
         return self.work.submit(self._run, asked, payload, sizes, key=asked.model)
 
-    async def call(self, function: Callable[..., _T], *arguments: Any) -> _T:
+    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The result of other work on models, such as loading one."""
-        result: _T = await self.work.result(self.work.submit(function, *arguments))
-        return result
+        return await self.work.result(self.work.submit(function, *arguments))
 
     def close(self) -> None:
         """Finish what was taken, then unload the models."""

@@ -1,9 +1,5 @@
 """A model's inputs and outputs as the protocol's tensors."""
 
-# board: no
-
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

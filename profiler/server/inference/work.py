@@ -1,9 +1,5 @@
 """A bounded queue before a few threads: each accepted job is answered once, also one that is too late."""
 
-# board: no
-
-from __future__ import annotations
-
 import asyncio
 import logging
 import math
@@ -31,8 +27,7 @@ class Job:
         wait_s: between being taken and being run.
     """
 
-    __slots__ = ("arguments", "dropped", "future", "key", "loop", "queued", "run", "taken_s",
-                 "wait_s")  # fmt: skip
+    __slots__ = ("arguments", "future", "key", "loop", "queued", "run", "taken_s", "wait_s")
 
     def __init__(self, run: Callable[..., Any], arguments: tuple[Any, ...], key: Hashable) -> None:
         self.run = run
@@ -40,7 +35,7 @@ class Job:
         self.key = key
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
-        self.dropped = self.queued = False
+        self.queued = False
         self.taken_s = time.perf_counter()
         self.wait_s = 0.0
 
@@ -140,7 +135,6 @@ class Work:
     def _drop(self, job: Job) -> None:
         """Nobody waits for it: it gives up its place, where it has not begun."""
         with self._lock:
-            job.dropped = True
             if job in self._waiting:
                 self._waiting.remove(job)
 
@@ -169,22 +163,14 @@ class Work:
 
     def _next(self) -> list[Job]:
         """The first job and those that may run with it; none when it went with others before."""
-        while self._waiting and self._waiting[0].dropped:
-            self._waiting.popleft()
         if not self._waiting:
             return []
         first = self._waiting.popleft()
-        jobs = [first]
-        if self._batch > 1 and first.key is not None:
-            others: list[Job] = []
-            while self._waiting:
-                job = self._waiting.popleft()
-                if job.dropped:
-                    continue
-                fits = job.key == first.key and len(jobs) < self._batch
-                (jobs if fits else others).append(job)
-            self._waiting.extend(others)
-        return jobs
+        others = [job for job in self._waiting if job.key == first.key and job.key is not None]
+        others = others[: self._batch - 1]
+        for job in others:
+            self._waiting.remove(job)
+        return [first, *others]
 
     def _run(self, jobs: list[Job]) -> None:
         start = time.perf_counter()
@@ -192,16 +178,13 @@ class Work:
             job.wait_s = start - job.taken_s
         first = jobs[0]
         try:
-            if first.key is None:
-                results = [first.run(*first.arguments)]
-            else:
-                results = first.run([job.arguments for job in jobs])
+            arguments = first.arguments if first.key is None else ([j.arguments for j in jobs],)
+            result = first.run(*arguments)
+            results = [result] if first.key is None else result
         except BaseException as error:  # whatever it is, those that wait for the job get it
             results = [error] * len(jobs)
         took_s = (time.perf_counter() - start) / len(jobs)
-        self._mean_s = (
-            took_s if not self._mean_s else (_LATEST * took_s + (1 - _LATEST) * self._mean_s)
-        )
+        self._mean_s += (_LATEST if self._mean_s else 1.0) * (took_s - self._mean_s)
         try:
             first.loop.call_soon_threadsafe(_deliver, jobs, results)
         except RuntimeError:  # the event loop has ended: nobody waits

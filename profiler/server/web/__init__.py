@@ -1,2 +1,1 @@
 """What the server answers over HTTP, and the limits on what arrives."""
-# board: no

@@ -1,9 +1,5 @@
 """The ASGI application: the Open Inference Protocol v2, errors as its object."""
 
-# board: no
-
-from __future__ import annotations
-
 import asyncio
 import functools
 import hmac
@@ -62,14 +58,9 @@ Headers = Mapping[bytes, bytes]
 
 
 class Application:
-    """What a server and a cluster's front have in common: the token, the budget for bodies, counters, and
-    errors as the protocol's object. Inferences take a short way past the routes.
-
-    Args:
-        token: that a client must show; None for any client.
-        metrics: counts.
-        routes: all else, with those of the clock and the metrics.
-        lifespan: Starlette's.
+    """What a server and a cluster's front have in common: the token that a client must show, the
+    budget for bodies, counters, the clock, and errors as the protocol's object. Inferences go past
+    the routes.
     """
 
     def __init__(
@@ -147,10 +138,10 @@ class Server(Application):
     """The embedded server.
 
     Args:
-        runner: the models and their threads; closed at the end of the lifespan.
+        runner: the models and their threads; closed at the end of the lifespan, as is `recorder`.
         backend: what runs the parts, for clients to know.
         token: that a client must show; None for any client.
-        recorder: where this machine's power may be sampled; None where not. Closed at the end, too.
+        recorder: where this machine's power may be sampled; None where not.
         copies: how many of this server there are behind one address.
     """
 
@@ -180,7 +171,6 @@ class Server(Application):
         models = runner.models
         metrics = ServerMetrics(models.usage, models.budget_bytes, lambda: runner.work.waiting)
         runner.on_batch = metrics.batch
-        self._names: set[str] = set()
         self._long_names: dict[str, str] = {}
         super().__init__(token, metrics, self._own_routes(), self._lifespan)
 
@@ -188,8 +178,7 @@ class Server(Application):
         self, scope: Scope, infer: Any, receive: Receive, hold: Hold
     ) -> tuple[Response, Callable[[], None]]:
         model, version = infer.groups()
-        if version not in (None, "1"):
-            raise Refused(404, "every model has the version 1 alone")
+        _check_version(version)
         model = await self.admitted(model)
         headers = dict(scope["headers"])
         body = await read_body(headers, receive, hold, infer_limit(headers))
@@ -214,9 +203,8 @@ class Server(Application):
         asked = await self._decoded(body, json_length(headers))
         job = self.runner.submit(Asked(model, asked, start_s))
         deadline_s = None if asked.timeout_s is None else start_s + asked.timeout_s
-        result = await self._result(job, deadline_s, receive)
+        result: Answered = await self._result(job, deadline_s, receive)
         total_s = time.perf_counter() - start_s
-        self._names.add(model)
         count = functools.partial(self._metrics.answered, model, total_s, job.wait_s, result.stages)
         message = result.message
         if message.header_length is None:
@@ -230,17 +218,15 @@ class Server(Application):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._decoder, decode_request, body, length)
 
-    async def _result(self, job: Job, deadline_s: float | None, receive: Receive) -> Answered:
+    async def _result(self, job: Job, deadline_s: float | None, receive: Receive) -> Any:
         work = self.runner.work
         if not job.queued:
-            answered: Answered = await work.result(job, deadline_s)
-            return answered
+            return await work.result(job, deadline_s)
         # It waits: a client that goes away meanwhile needs no answer.
         gone = asyncio.ensure_future(until_gone(receive))
         gone.add_done_callback(lambda _: job.future.cancel())
         try:
-            answered = await work.result(job, deadline_s)
-            return answered
+            return await work.result(job, deadline_s)
         except asyncio.CancelledError:
             if gone.done() and not gone.cancelled():
                 raise ClientGoneError()
@@ -300,13 +286,13 @@ class Server(Application):
 
     async def model(self, request: Request) -> Response:
         """GET /v2/models/MODEL."""
-        _check_version(request)
+        _check_version(request.path_params.get("version"))
         models = self.runner.models
         return json_response(await self.runner.call(models.metadata, request.path_params["model"]))
 
     async def model_ready(self, request: Request) -> Response:
         """GET /v2/models/MODEL/ready: whether it can be loaded when the first request asks."""
-        _check_version(request)
+        _check_version(request.path_params.get("version"))
         await self.runner.call(self.runner.models.bundle, request.path_params["model"])
         return Response(status_code=200)
 
@@ -339,11 +325,11 @@ class Server(Application):
 
     def _known(self, model: str) -> str:
         name = self._long_names.get(model, model)
-        return name if name in self._names or self.runner.models.is_there(name) else ""
+        return name if self.runner.models.is_there(name) else ""
 
 
-def _check_version(request: Request) -> None:
-    if request.path_params.get("version", "1") != "1":
+def _check_version(version: str | None) -> None:
+    if version not in (None, "1"):
         raise Refused(404, "every model has the version 1 alone")
 
 

@@ -1,10 +1,7 @@
-# board: no
 """A request's body: read within its limit, and within what all bodies may take together.
 
 The socket's guard bounds the time that it takes.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,7 +34,7 @@ class Bodies:
         self.held_bytes = 0
 
     @contextmanager
-    def hold(self) -> Iterator[Hold]:
+    def hold(self) -> Iterator["Hold"]:
         """A request's share, given back at the end."""
         hold = Hold(self)
         try:

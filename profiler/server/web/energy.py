@@ -2,10 +2,6 @@
 work repeated, and the trace of its own power rails while a block runs.
 """
 
-# board: no
-
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any
@@ -34,12 +30,7 @@ _LOOK_EVERY_S = 1.0
 
 
 def energy_routes(server: Any, recorder: PowerRecorder | None) -> list[Route]:
-    """What lies under /v2/splitwatt.
-
-    Args:
-        server: the `Server` that answers.
-        recorder: where this machine's power may be sampled; None where not.
-    """
+    """What lies under /v2/splitwatt of a `Server`; without a recorder no power is sampled."""
     own = _EnergyRoutes(server, recorder)
     return [
         route(_PREFIX, own.offers),

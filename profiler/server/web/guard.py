@@ -1,11 +1,8 @@
-# board: no
 """Limits on what arrives at the socket: connections, size of a head, time of a request.
 
 uvicorn bounds none of them. What is refused here never reaches the application; its answer is the
 protocol's error object all the same.
 """
-
-from __future__ import annotations
 
 import asyncio
 import json
@@ -27,23 +24,12 @@ _MAX_HEADS_BYTES = 4 * MAX_HEAD_BYTES
 # What a header takes in memory besides its text.
 _HEADER_BYTES = 64
 _HEAD_TOO_LARGE = 431, "the request's head is larger than %d bytes" % MAX_HEAD_BYTES
-# From the first byte of a request to its last, and longer for what has arrived of it at this rate: a
-# large body takes long over a slow link, and a client that hardly sends is cut off.
-ARRIVAL_TIMEOUT_S = 120.0
-LEAST_BYTES_S = 1000.0
-# Whatever arrives of it: a body takes no longer, and pauses no longer between two of its bytes.
-WHOLE_TIMEOUT_S = 900.0
-PAUSE_TIMEOUT_S = 30.0
 # A body that was refused, and comes nevertheless, is read and dropped at this rate.
 DISCARD_BYTES_S = 4e6
 # What is read of a TLS connection before anybody asks for it.
 _TLS_READ_AHEAD_BYTES = 16 << 10
 # The same message of the log comes again only after so long, s.
 _REPEAT_AFTER_S = 10.0
-# Until the first byte of a connection.
-SILENCE_TIMEOUT_S = 30.0
-# For a client that does not read its answer.
-WRITE_TIMEOUT_S = 60.0
 
 
 class RepeatsFilter(logging.Filter):
@@ -80,12 +66,13 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     max_connections = MAX_CONNECTIONS
     flow: PacedFlow
     pace: Pace
-    arrival_timeout_s = ARRIVAL_TIMEOUT_S
-    least_bytes_s = LEAST_BYTES_S
-    whole_timeout_s = WHOLE_TIMEOUT_S
-    pause_timeout_s = PAUSE_TIMEOUT_S
-    silence_timeout_s = SILENCE_TIMEOUT_S
-    write_timeout_s = WRITE_TIMEOUT_S
+    # From the first byte of a request to its last, and longer for what has arrived of it at this
+    # rate: a large body takes long over a slow link, and a client that hardly sends is cut off.
+    arrival_timeout_s, least_bytes_s = 120.0, 1000.0
+    # Whatever arrives of it: a body takes no longer, and pauses no longer between two of its bytes.
+    whole_timeout_s, pause_timeout_s = 900.0, 30.0
+    # Until the first byte of a connection, and for a client that does not read its answer.
+    silence_timeout_s, write_timeout_s = 30.0, 60.0
     on_lost: Callable[[], None] = staticmethod(lambda: None)
     on_refusal: Callable[[int], None] = staticmethod(lambda status: None)
 

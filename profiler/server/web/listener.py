@@ -1,11 +1,8 @@
-# board: no
 """The listening socket: how many connections are open, from their first packet on.
 
 An event loop's own server counts none of them, and takes TLS clients that never finish their handshake
 until the process has no file descriptor left.
 """
-
-from __future__ import annotations
 
 import asyncio
 import asyncio.sslproto
@@ -50,10 +47,8 @@ class Listener:
     """Accepts connections; closes those beyond the limit and its spare ones without an answer.
 
     Args:
-        listener: a bound socket.
         protocol: makes a connection's; it has `on_lost`, to call when the connection is lost.
         context: of TLS; None without it.
-        limit: of connections.
         bodies: the budget that a TLS connection takes its memory of, from its handshake on.
     """
 

@@ -1,9 +1,5 @@
 """What the server counts, in Prometheus' text format; no payload and no client is in it."""
 
-# board: no
-
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -61,13 +57,7 @@ class Metrics:
 
 
 class ServerMetrics(Metrics):
-    """Counters of one server.
-
-    Args:
-        usage: returns the loaded models.
-        budget_bytes: of loaded models.
-        waiting: returns how many requests wait.
-    """
+    """Counters of one server."""
 
     def __init__(
         self, usage: Callable[[], Usage], budget_bytes: int, waiting: Callable[[], int]

@@ -1,9 +1,5 @@
 """A server's own power while a board's block runs: begun and ended by the board, then sent to it."""
 
-# board: no
-
-from __future__ import annotations
-
 import base64
 import contextlib
 import os
@@ -11,6 +7,7 @@ import tempfile
 import threading
 import uuid
 import zlib
+from contextlib import ExitStack
 from typing import Any
 
 from splitwatt.device_configs.errors import SensorError
@@ -39,26 +36,25 @@ class PowerRecorder:
         open_for(target, sysfs, driver=driver)
         self._lock = threading.Lock()
         self._id = ""
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._monitor: EnergyMonitor | None = None
-        self._ends: threading.Timer | None = None
+        self._running = ExitStack()
 
     def begin(self) -> dict[str, Any]:
         """Sample from here on; what another board left running is thrown away."""
-        with self._lock:
+        with self._lock, ExitStack() as stack:
             self._throw_away()
-            self._folder = tempfile.TemporaryDirectory(prefix="splitwatt-")
-            path = os.path.join(self._folder.name, "trace.csv")
-            monitor = EnergyMonitor(trace_path=path, **self._sources)
-            try:
-                monitor.start()
-            except BaseException:
-                self._throw_away()
-                raise
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="splitwatt-"))
+            monitor = EnergyMonitor(trace_path=os.path.join(folder, "trace.csv"), **self._sources)
+            monitor.start()
+            # A trace that is thrown away is not wanted any more: how it ends is of no matter.
+            stack.enter_context(contextlib.suppress(SensorError))
+            stack.callback(monitor.stop)
+            ends = threading.Timer(LONGEST_TRACE_S, self.close)
+            ends.daemon = True
+            ends.start()
+            stack.callback(ends.cancel)
+            self._running = stack.pop_all()
             self._monitor, self._id = monitor, uuid.uuid4().hex
-            self._ends = threading.Timer(LONGEST_TRACE_S, self.close)
-            self._ends.daemon = True
-            self._ends.start()
             return {"trace": self._id, "about": monitor.about}
 
     def end(self, trace: str) -> dict[str, Any]:
@@ -70,9 +66,9 @@ class PowerRecorder:
         with self._lock:
             if self._monitor is None or trace != self._id:
                 raise SensorError("this trace was ended, or another board has begun one since")
-            monitor, path = self._monitor, self._monitor.trace_path
+            path = self._monitor.trace_path
             try:
-                monitor.stop()
+                self._monitor.stop()
                 if os.path.getsize(path) > _LARGEST_TRACE_BYTES:
                     raise SensorError("the trace is too large to be sent")
                 with open(path, "rb") as stream:
@@ -89,13 +85,5 @@ class PowerRecorder:
             self._throw_away()
 
     def _throw_away(self) -> None:
-        if self._ends is not None:
-            self._ends.cancel()
-        monitor, folder = self._monitor, self._folder
-        self._monitor = self._folder = self._ends = None
-        if monitor is not None:
-            # Its trace is not wanted any more: how it ends is of no matter.
-            with contextlib.suppress(SensorError):
-                monitor.stop()
-        if folder is not None:
-            folder.cleanup()
+        self._monitor = None
+        self._running.close()

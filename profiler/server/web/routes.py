@@ -1,8 +1,4 @@
-"""Routes whose errors are the protocol's object, and the one that a server and a front both have."""
-
-# board: no
-
-from __future__ import annotations
+"""Routes whose errors are the protocol's object, and the clock."""
 
 import asyncio
 import json
@@ -55,8 +51,8 @@ async def http_error(request: Request, error: Exception) -> Response:
 
 
 async def clock(request: Request) -> Response:
-    """GET and POST /v2/clock: when the server had the request and when it answered, on its monotonic
-    clock. A request may carry bytes that nobody reads; ?bytes=N asks for N blanks more.
+    """GET and POST /v2/clock: when the server had the request and when it answered, on its
+    monotonic clock. A request may carry bytes that nobody reads; ?bytes=N asks for N blanks more.
     """
     await read_body(dict(request.scope["headers"]), request.receive, None)
     received_s = time.monotonic()

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
-SAME_RATE = 1e-9
-
 
 @dataclass(frozen=True)
 class Statement:
@@ -40,7 +38,7 @@ def stated(metric: str, baseline: str, link_kbit_s: float | None) -> list[Statem
     return [
         s
         for s in statements()
-        if s.metric == metric and s.baseline == baseline and _same(s.link_kbit_s, link_kbit_s)
+        if s.metric == metric and s.baseline == baseline and same_rate(s.link_kbit_s, link_kbit_s)
     ]
 
 
@@ -74,11 +72,7 @@ class Published:
 
 
 _SYSTEMS = {("ladon", "resnet50"): "ladon_r50", ("ladon", "resnest269e"): "ladon_resnest269e"}
-_TASKS = {
-    "ilsvrc2012": "classification",
-    "coco2017": "detection",
-    "pascal_voc2012": "segmentation",
-}
+_TASKS = {"ilsvrc2012": "classification", "coco2017": "detection", "pascal_voc2012": "segmentation"}
 
 
 @lru_cache(maxsize=1)
@@ -110,8 +104,9 @@ def _number(text: str) -> float | None:
     return float(text) if text else None
 
 
-def _same(a: float | None, b: float | None) -> bool:
-    return a is b if a is None or b is None else abs(a - b) < SAME_RATE
+def same_rate(a: float | None, b: float | None) -> bool:
+    """Are two rates the same, or both of them none?"""
+    return a is b if a is None or b is None else abs(a - b) < 1e-9
 
 
 def _rows(name: str, package: str = "splitwatt.reports.papers.published") -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """The data of the page's figures: records, reduced so that the page stays small."""
 # board: no
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,18 +12,13 @@ from splitwatt.profiler.analyse.waterfall import waterfall
 from splitwatt.profiler.records.blocks import ClockEstimate
 from splitwatt.reports.load.accuracy import MAIN_METRIC
 from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series
-from splitwatt.reports.load.values import SOURCES, Value, missing
-from splitwatt.reports.metrics.agreement import NAMES
-from splitwatt.reports.metrics.breakeven import (
-    break_even_kbit_s,
-    can_be_simulated,
-    local_extremes,
-    plain_link,
-)
+from splitwatt.reports.load.values import SOURCES, missing
+from splitwatt.reports.metrics.agreement import NAMES, Agreement, agreements
 from splitwatt.reports.metrics.latency import byte_sources, latency
-from splitwatt.reports.metrics.metric import metrics
-from splitwatt.reports.metrics.tradeoffs import Curve, agreements, curves, curves_of, systems
-from splitwatt.reports.tables.table import Cell, Row, Table
+from splitwatt.reports.metrics.metric import Metric, metrics
+from splitwatt.reports.metrics.tradeoffs import Curve, curves, curves_of, systems
+from splitwatt.reports.tables.breakeven import between, can_be_simulated, local_extremes, plain_link
+from splitwatt.reports.tables.table import Column
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.page.traces import traces
 
@@ -34,67 +29,62 @@ _MEASURED = "its samples were taken over a shaped link: no other rate is added t
 
 def explorer(report: Report) -> dict[str, Any]:
     """Everything that the page's scripts read."""
-    summary = report.table("summary")
-    costs = {metric.column for metric in metrics(table=summary.name)}  # what the bars can show
-    shown = [c for c in summary.columns if c.key in costs and _any(summary, c.key)]
-    rows = iter(summary.rows)  # an entry each, in the order of the series
+    series = report.series
+    entries = [entry for s in series for entry in s.entries]
+    costs = [  # what the bars can show
+        metric
+        for metric in metrics(table="summary")
+        if any(metric.value(entry).value is not None for entry in entries)
+    ]
     return {
         "sources": SOURCES,
-        "systems": systems(report.series, report.accuracy),
-        "costs": [{"key": c.key, "title": c.heading, "unit": c.unit} for c in shown],
-        "series": [_series(s, [c.key for c in shown], rows) for s in report.series],
-        "traces": traces(report.series),
+        "systems": systems(series, report.accuracy),
+        "costs": [
+            {"key": m.column, "title": Column(m.column, m.name, m.unit).heading, "unit": m.unit}
+            for m in costs
+        ],
+        "series": [_series(s, costs) for s in series],
+        "traces": traces(series),
         "tradeoffs": [
-            {
-                "task": name,
-                "name": axis,
-                "agreement": is_agreement,
-                "curves": [_curve(c, c.group(report.series)) for c in task_curves],
-            }
-            for name, axis, is_agreement, task_curves in _tradeoffs(report)
+            *(_agreement(made, series) for made in agreements(series)),
+            *(
+                _tradeoff(task, axis, of_task, series)
+                for task, (_, axis) in MAIN_METRIC.items()
+                if (of_task := curves(report.accuracy, task))
+            ),
         ],
     }
 
 
-def _tradeoffs(report: Report) -> Iterator[tuple[str, str, bool, list[Curve]]]:
-    """Agreement first, then accuracy: name, name of the axis, is it agreement, curves."""
-    for made in agreements(report.series):
-        name = f"{made.task}: agreement with {made.about}, run {made.run.name}"
-        yield name, f"{NAMES[made.task][1]} [%]", True, curves_of(made.results)
-    for task, (_, axis) in MAIN_METRIC.items():
-        if task_curves := curves(report.accuracy, task):
-            yield task, axis, False, task_curves
+def _agreement(made: Agreement, series: list[Series]) -> dict[str, Any]:
+    name = f"{made.task}: agreement with {made.about}, run {made.run.name}"
+    of_task = curves_of(made.results)
+    return {**_tradeoff(name, f"{NAMES[made.task][1]} [%]", of_task, series), "agreement": True}
 
 
-def _any(table: Table, key: str) -> bool:
-    """Is there any number in a column?"""
-    return any(_json(row[key])["value"] is not None for row in table.rows)
+def _tradeoff(task: str, axis: str, of_task: list[Curve], series: list[Series]) -> dict[str, Any]:
+    shown = [_curve(curve, curve.group(series)) for curve in of_task]
+    return {"task": task, "name": axis, "agreement": False, "curves": shown}
 
 
-def _json(cell: Cell) -> dict[str, Any]:
-    return cell.to_json() if isinstance(cell, Value) else {"value": None}
-
-
-def _series(s: Series, costs: list[str], rows: Iterator[Row]) -> dict[str, Any]:
-    ends = local_extremes(s)
+def _series(s: Series, costs: list[Metric]) -> dict[str, Any]:
+    ends, simulated = local_extremes(s), can_be_simulated(s)
+    fastest, slowest = ends or (None, None)
+    links = [link for link in s.links if not link.measured]
     return {
         "label": s.label,
-        "slider": can_be_simulated(s),
-        "links": [_link(link) for link in s.links if not link.measured],
-        "fastest": ends[0].id if ends else None,
-        "slowest": ends[1].id if ends else None,
+        "slider": simulated,
+        "links": [{"name": x.name, "rate": x.rate_kbit_s, "bytes": x.bytes} for x in links],
+        "fastest": fastest and fastest.id,
+        "slowest": slowest and slowest.id,
         "entries": [
             {
-                **_entry(entry, ends[0] if ends else None, can_be_simulated(s)),
-                "costs": {key: _json(row[key]) for key in costs},
+                **_entry(entry, fastest, simulated),
+                "costs": {m.column: m.value(entry).to_json() for m in costs},
             }
-            for entry, row in zip(s.entries, rows, strict=False)  # the next ones
+            for entry in s.entries
         ],
     }
-
-
-def _link(link: Any) -> dict[str, Any]:
-    return {"name": link.name, "rate": link.rate_kbit_s, "bytes": link.bytes}
 
 
 def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, Any]:
@@ -124,7 +114,11 @@ def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, An
         sent = _rows(entry, partial(_bits, charges=charges))
         document[charges] = _parts(sent[~np.isnan(sent[:, 1])], simulated)
         if fastest is not None:
-            even = break_even_kbit_s(entry, fastest, charges) if simulated else missing(_MEASURED)
+            even = (
+                between(entry, fastest, plain_link(1.0, charges))
+                if simulated
+                else missing(_MEASURED)
+            )
             document[charges].update(breakeven=even.value, breakeven_why=even.why or "")
     return document
 

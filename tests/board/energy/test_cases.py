@@ -26,8 +26,7 @@ from splitwatt.energy.joules.windows import Window, window_energies
 from splitwatt.energy.monitor import EnergyMonitor
 from splitwatt.energy.rail_set import NoSensorError, open_rails
 from splitwatt.energy.rails.rail import AVERAGE, Rail
-from splitwatt.energy.trace.files import read_trace
-from splitwatt.energy.trace.writer import TraceWriter, rail_records
+from splitwatt.energy.trace.files import TraceWriter, rail_records, read_trace
 from tests.board.tiny import COMMAND
 from tests.energy import trees
 

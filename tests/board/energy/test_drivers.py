@@ -14,8 +14,7 @@ from splitwatt.device_configs.targets import known_targets, load_target
 from splitwatt.energy import sources as drivers
 from splitwatt.energy.commands.read import read_once
 from splitwatt.energy.rail_set import NoSensorError, open_rails
-from splitwatt.energy.rails.rail import COUNTER, Context
-from splitwatt.energy.rails.total import add_up, total_lines
+from splitwatt.energy.rails.rail import COUNTER, Context, add_up, total_lines
 from tests.energy import trees
 
 TOTALS = {

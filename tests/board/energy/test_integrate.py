@@ -11,11 +11,15 @@ from splitwatt.energy.commands.integrate import integrate_file, not_measured
 from splitwatt.energy.joules import simpson as integrate
 from splitwatt.energy.joules.confidence import bootstrap_mean
 from splitwatt.energy.joules.per_image import block_energy
-from splitwatt.energy.joules.per_rail import LEAST_READINGS, rail_energy, trace_energy
-from splitwatt.energy.joules.windows import Window, window_energies
-from splitwatt.energy.trace.files import read_trace, unknown_rail
+from splitwatt.energy.joules.windows import (
+    LEAST_READINGS,
+    Window,
+    rail_energy,
+    trace_energy,
+    window_energies,
+)
+from splitwatt.energy.trace.files import TraceWriter, rail_records, read_trace, unknown_rail
 from splitwatt.energy.trace.readings import estimate_period, usable_readings
-from splitwatt.energy.trace.writer import TraceWriter, rail_records
 
 RAIL = unknown_rail("VDD_IN", "a test")
 

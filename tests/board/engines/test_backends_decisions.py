@@ -167,18 +167,12 @@ def test_a_record_that_was_edited_is_refused_by_its_key(tmp_path, change, words)
         records.read_records(str(tmp_path))
 
 
-@pytest.mark.parametrize("aspect", [float("nan"), float("inf"), 0.5, 1e300])
-def test_an_aspect_ratio_that_no_image_has(aspect):
-    with pytest.raises(EngineError, match="from 1 to 100"):
-        shapes.image_range(preprocess(416), aspect)
-
-
 @pytest.mark.parametrize(
     "words",
     [["--aspect", "nan"], ["--aspect", "0"], ["--workspace-mb", "0"], ["--workspace-mb", "1e3"]],
 )
 def test_build_refuses_numbers_that_nobody_means(words, capsys):
-    from splitwatt.engines.tensorrt.building.cli import build as command
+    from splitwatt.engines.cli import build as command
 
     with pytest.raises(SystemExit) as stopped:
         command(["--no-engines"] + words)
@@ -338,8 +332,6 @@ def test_a_library_of_another_machine_does_not_load(tmp_path):
 def test_workspaces():
     assert workspace_mb(None, load_target("nano")) == 256
     assert workspace_mb(64, load_target("nano")) == 64
-    with pytest.raises(EngineError):
-        workspace_mb(0, load_target("nano"))
 
 
 @pytest.mark.parametrize(
@@ -384,7 +376,7 @@ def test_parts_after_a_cut_are_left_to_onnxruntime(tmp_path):
 
 
 def test_a_target_without_tensorrt_needs_no_engines(tmp_path, capfd):
-    from splitwatt.engines.tensorrt.building.cli import build as command
+    from splitwatt.engines.cli import build as command
 
     bundle = tiny_bundle(tmp_path / "b", split=False, photos=1)
     assert command([bundle, "--json"]) == 0

@@ -67,9 +67,9 @@ def test_an_interrupted_build_leaves_nothing_half_written(tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return 0.0
 
-    monkeypatch.setattr(
-        "splitwatt.engines.tensorrt.building.running.time.monotonic", lambda: interrupt(0)
-    )
+    running = "splitwatt.engines.tensorrt.building.running."
+    monkeypatch.setattr(running + "_TELL_EVERY_S", 0.2)
+    monkeypatch.setattr(running + "time.monotonic", lambda: interrupt(0))
     with pytest.raises(KeyboardInterrupt):
         list(build.build_engines(Bundle.open(path), "board", build.Options(), lambda line: None))
     assert os.listdir(os.path.join(path, "engines")) == ["model-other.engine"]

@@ -7,6 +7,7 @@ from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncE
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CODECS, CodecSpec, Port, TablesFile
 from splitwatt.engines.codecs import feature_images, open_codec, quantized
+from splitwatt.engines.codecs.base import crc
 from splitwatt.engines.codecs.feature_images import groups
 from splitwatt.engines.codecs.hyperprior import crc_of, frame, unframe
 from splitwatt.engines.rangecoder import Tables
@@ -156,14 +157,14 @@ def test_a_side_latent_of_another_latent_is_refused(hyperprior, tensors):
     wider = dict(tensors, latent=np.zeros((1, CHANNELS, 21, 24), np.float32))
     with pytest.raises(BitstreamError, match="side latent"):
         codec.encode(wider)
-    crc, side, latent = unframe(codec.encode(tensors))
+    check, side, latent = unframe(codec.encode(tensors))
     small = dict(tensors, side=tensors["side"][:, :, :4])
     small["latent"] = tensors["latent"][:, :, :16]
     other = unframe(codec.encode(small))
     with pytest.raises(BitstreamError, match="describes a latent"):
-        codec.decode(frame(crc, other[1], latent), INPUT)
+        codec.decode(frame(check, other[1], latent), INPUT)
     with pytest.raises(BitstreamError):
-        codec.decode(frame(crc, side, latent), (16, 24))
+        codec.decode(frame(check, side, latent), (16, 24))
     for name in tensors:
         nan = dict(tensors)
         nan[name] = np.full_like(tensors[name], np.nan)
@@ -256,7 +257,7 @@ def test_scales_and_ranges_that_are_none_are_refused_although_their_crc_is_right
     for value in (np.nan, np.inf, 3e38):
         payload = _plain("quantized").encode({"latent": tensors["latent"]})
         head, body = payload[:3] + quantized._SCALE.pack(value, 0), payload[12:]
-        forged = head + quantized._crc(head, body) + body
+        forged = head + crc(head, body) + body
         with pytest.raises(BitstreamError, match="scale"):
             _plain("quantized").decode(forged, INPUT)
     codec = _plain("feature_webp", 90)
@@ -264,7 +265,7 @@ def test_scales_and_ranges_that_are_none_are_refused_although_their_crc_is_right
     for value in (np.nan, np.inf):
         forged = body[:4] + feature_images._RANGE.pack(value, 1.0) + body[12:]
         with pytest.raises(BitstreamError, match="range"):
-            codec.decode(forged + feature_images._crc(forged), INPUT)
+            codec.decode(forged + crc(forged), INPUT)
 
 
 def test_drift_is_a_desync_or_moves_the_latent_by_no_more_than_a_mean(hyperprior, tensors):

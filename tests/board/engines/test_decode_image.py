@@ -1,5 +1,6 @@
 """Every kind of image file becomes uint8 RGB, or an ImageError of one sentence."""
 
+import base64
 import io
 import os
 import struct
@@ -283,15 +284,41 @@ def test_not_an_image(tmp_path):
 
 
 def test_a_folders_images_are_the_same_for_every_command(tmp_path):
-    for name in ("b.PPM", "a.tif", "c.gif", "._a.jpg", "notes.txt"):
+    for name in ("b.PPM", "a.jp2", "c.gif", "._a.jpg", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
-    assert image_names(str(tmp_path)) == ["a.tif", "b.PPM", "c.gif"]
-    assert list_images(str(tmp_path))[0] == str(tmp_path / "a.tif")
+    assert image_names(str(tmp_path)) == ["a.jp2", "b.PPM", "c.gif"]
+    assert list_images(str(tmp_path))[0] == str(tmp_path / "a.jp2")
     with pytest.raises(UsageError, match="there is no folder of images"):
         list_images(str(tmp_path / "none"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="empty holds no image"):
         list_images(str(tmp_path / "empty"))
+
+
+# Made by OpenJPEG's opj_compress from 8 rows of the same 8 values: the least, 1, the middle, the largest but 1, and four
+# times the largest of so many bits.
+JPEG_2000 = {
+    "9.j2k": "/0//UQApAAAAAAAIAAAACAAAAAAAAAAAAAAACAAAAAgAAAAAAAAAAAABCAEB/1IADAAAAAEAAAQEAAH/XAAEQEj/ZAAlAAFDcmVhdGVkIGJ5IE9wZW5KUEVHIHZlcnNpb24gMi41LjD/kAAKAAAAAAA8AAH/k9+ZWBFqopa8BHBb8iEhH91OITaUW1H+G/lqP72j2o/vaPaj+1CCv2gWwrGNkK3/2Q==",
+    "9.jp2": "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAACAAAAAgAAQgHAAAAAAAPY29scgEAAAAAABEAAACuanAyY/9P/1EAKQAAAAAACAAAAAgAAAAAAAAAAAAAAAgAAAAIAAAAAAAAAAAAAQgBAf9SAAwAAAABAAAEBAAB/1wABEBI/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBFRyB2ZXJzaW9uIDIuNS4w/5AACgAAAAAAPAAB/5PfmVgRaqKWvARwW/IhIR/dTiE2lFtR/hv5aj+9o9qP72j2o/tQgr9oFsKxjZCt/9k=",
+    "12.jp2": "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAACAAAAAgAAQsHAAAAAAAPY29scgEAAAAAABEAAAC7anAyY/9P/1EAKQAAAAAACAAAAAgAAAAAAAAAAAAAAAgAAAAIAAAAAAAAAAAAAQsBAf9SAAwAAAABAAAEBAAB/1wABEBg/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBFRyB2ZXJzaW9uIDIuNS4w/5AACgAAAAAASQAB/5Pf4OARaqKWvARwW/IhIR/dTiE2lFtR/hv5aj+9o9qP72j2o/vaPaj+9o9qP72j2o/tQgr9oFsKxjZCt//Z",
+}
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="this Pillow has no JPEG 2000")
+@pytest.mark.parametrize("file", sorted(JPEG_2000))
+def test_a_grey_jpeg_2000_of_9_to_15_bits(file):
+    data = base64.b64decode(JPEG_2000[file])
+    if (
+        file.startswith("9.")
+        and Image.open(io.BytesIO(base64.b64decode(JPEG_2000["9.j2k"]))).mode == "L"
+    ):
+        refused(data, "this Pillow takes its 9 bits for 8")
+        return
+    rgb = decode_image(data)
+    assert rgb.shape == (8, 8, 3)
+    one = 255 / (2 ** int(file.split(".")[0]) - 1)
+    wanted = np.round([0, one, 127, 255 - one, 255, 255, 255, 255])
+    assert np.array_equal(rgb, np.broadcast_to(wanted[None, :, None], rgb.shape))
 
 
 def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough():

@@ -12,6 +12,7 @@ from splitwatt.engines.codecs.quantized import QuantizedCodec
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline import chain
 from splitwatt.engines.pipeline.answer import pack, unpack
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import (
     BoardPipeline,
@@ -24,7 +25,6 @@ from splitwatt.engines.pipeline.pipeline import (
     read_sizes,
 )
 from splitwatt.engines.pipeline.preprocess import preprocess
-from splitwatt.engines.pipeline.store import EngineStore
 from tests.board import tiny
 
 

@@ -12,7 +12,7 @@ from splitwatt.device_configs.errors import ServerError, UsageError
 from splitwatt.profiler.client import client, connection
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Connection, Endpoint
-from splitwatt.profiler.links.link import KERNEL, framed_bytes, seconds
+from splitwatt.profiler.links.link import framed_bytes, seconds
 from splitwatt.profiler.links.way import Way
 
 
@@ -119,7 +119,7 @@ def test_an_exchange_may_take_what_its_bytes_take_on_a_link_of_known_rate(slow):
     with pytest.raises(ServerError) as error:
         Client(Endpoint(slow.url), 0.4)._ask("POST", "/", {}, body)
     assert "gave no answer within 0.4 s" in str(error.value) and "--timeout" in str(error.value)
-    way = Way(KERNEL, slow.address, 12.0, None)
+    way = Way(slow.address, 12.0, None)
     over = Connection(Endpoint(slow.url, way=way), 0.4)
     assert over.exchange("POST", "/", {}, body).status == 200
     sent = over.sent_bytes

@@ -179,11 +179,11 @@ def test_clocks_that_jump_are_told():
 
 
 def test_a_block_without_a_server_keeps_its_own_clocks(tmp_path, monkeypatch):
-    survey = Survey(RunFolder(str(tmp_path)), "LC1.cpu.0", None, None, 2)
-    survey.begin()
+    survey = Survey(RunFolder(str(tmp_path)), "LC1.cpu.0", None, False, 2)
+    survey.take("before")
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 100.0)
-    survey.end()
+    survey.take("after")
     rows = read_records(str(tmp_path), CLOCK_FILE, ClockEstimate)
     assert [(r.when, r.offset_s, r.session) for r in rows] == [
         ("before", None, 2),

@@ -36,7 +36,7 @@ class Paced(System):
 def test_an_image_is_prepared_while_the_one_before_is_asked_for():
     system = Paced()
     found = flow(system, ["%d.png" % n for n in range(10)])
-    assert (found.pipelined, found.images, found.failed) == (True, 10, 0)
+    assert (found["pipelined"], found["images"], found["failed"]) == (True, 10, 0)
     asked = [row[1:] for row in system.log if row[0] == "asked"]
     # One after the other, every request would be answered before the next is prepared.
     order = [row[0] for row in system.log]
@@ -44,7 +44,7 @@ def test_an_image_is_prepared_while_the_one_before_is_asked_for():
     ahead = [order[:n].count("prepared") - order[:n].count("asked") for n in range(1, 41)]
     assert max(ahead) >= 2
     assert asked == [("%d.png" % n, model) for n in range(10) for model in "ab"]
-    assert found.to_json()["images_per_s"] == pytest.approx(10 / found.duration_s)
+    assert found["images_per_s"] == pytest.approx(10 / found["duration_s"])
     # No more than a request waits: what is prepared is at most three ahead of what is answered.
     prepared = answered = 0
     for kind, _, _ in system.log:
@@ -54,15 +54,15 @@ def test_an_image_is_prepared_while_the_one_before_is_asked_for():
 
 def test_images_that_fail_are_counted():
     found = flow(Paced(broken=["1"], gone=["3"]), ["0", "1", "2", "3", "4"])
-    assert (found.images, found.failed) == (3, 2)
+    assert (found["images"], found["failed"]) == (3, 2)
 
 
 def test_a_server_that_is_gone_is_given_up():
     paths = [str(n) for n in range(50)]
     system = Paced(gone=paths)
     found = flow(system, paths)
-    assert (found.images, found.failed) == (0, 50)
-    assert found.to_json()["images_per_s"] is None
+    assert (found["images"], found["failed"]) == (0, 50)
+    assert found["images_per_s"] is None
     assert len(system.log) <= 2 * (GIVE_UP_AFTER + 3)
 
 

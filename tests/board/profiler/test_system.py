@@ -86,6 +86,6 @@ def test_a_reduced_jpeg_gives_the_input_the_size_that_the_whole_one_does(found, 
     assert np.abs(one.tensor - two.tensor).mean() < 0.1
     system = System(found, "cpu", 1, jpeg_reduced=True)
     try:
-        assert system.run(path).answers
+        assert system.run(path).stages
     finally:
         system.close()

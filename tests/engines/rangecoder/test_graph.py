@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 
 from splitwatt.device_configs.errors import BitstreamError, ExportError
 from splitwatt.engines.rangecoder import RangeCoder, Tables, graph
+from splitwatt.export.tracing import in_graph
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def make_model():
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_the_encoder_takes_the_latents_place(packed, tables):
-    model = graph.append_encoder(make_model(), tables, packed)
+    model = in_graph.append_encoder(make_model(), tables, packed)
     assert [output.name for output in model.graph.output] == ["words", "length"]
     node = model.graph.node[-1]
     assert node.op_type == "SplitRangeEncode" and list(node.input) == ["latent"]
@@ -44,7 +45,7 @@ def test_the_encoder_takes_the_latents_place(packed, tables):
 
 def test_a_graph_without_a_latent_is_refused(tables):
     with pytest.raises(ExportError, match="features"):
-        graph.append_encoder(make_model(), tables, False, "features")
+        in_graph.append_encoder(make_model(), tables, False, "features")
 
 
 def test_words_become_strings(tables):

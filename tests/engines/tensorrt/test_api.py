@@ -29,7 +29,7 @@ OPTIONS = work.Options()
 TARGETS = {"8.2.1": "nano", "8.5.2": "xavier_nx", "v8.6.1": "xavier_nx", "v10.3.0": "orin_nano",
            "v11.1": "orin_nano"}  # fmt: skip
 SM = {"nano": (5, 3), "xavier_nx": (7, 2), "orin_nano": (8, 7)}
-ADAPTER = ["engine.py", "runners.py", "building/builder.py",
+ADAPTER = ["engine.py", "log.py", "runners.py", "building/builder.py",
            "plugin.py"]  # fmt: skip
 
 

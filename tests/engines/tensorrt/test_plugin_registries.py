@@ -17,8 +17,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.rangecoder import Tables, graph
+from splitwatt.engines.rangecoder import Tables
 from splitwatt.engines.tensorrt.shapes import profile_of
+from splitwatt.export.tracing import in_graph
 from tests.conftest import ROOT
 from tests.engines.rangecoder.test_gpu_code import CODER, CUDA, HERE, INCLUDES, LIBRARY, run
 from tests.engines.tensorrt.rtx import need_rtx, newest_headers, plugin_library
@@ -65,7 +66,7 @@ def test_tensorrt_for_rtx_builds_the_encoder_with_the_coder_in_it(packed, librar
                              [onnx.numpy_helper.from_array(weight, "w")])  # fmt: skip
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
     path = tmp_path / "encoder.onnx"
-    onnx.save(graph.append_encoder(model, tables, packed), str(path))
+    onnx.save(in_graph.append_encoder(model, tables, packed), str(path))
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(library), str(path)], cwd=str(ROOT),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
@@ -85,7 +86,9 @@ def test_ladon_s_encoder_with_the_coder_in_it_is_built_for_every_image(library, 
     encoder = bundle.part("encoder")
     tables = Tables.load(bundle.tables_paths()[0])
     path = tmp_path / "encoder.onnx"
-    onnx.save(graph.append_encoder(onnx.load(bundle.part_path("encoder")), tables, True), str(path))
+    onnx.save(
+        in_graph.append_encoder(onnx.load(bundle.part_path("encoder")), tables, True), str(path)
+    )
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(library), str(path), json.dumps(profile_of(bundle, encoder))],
         cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,

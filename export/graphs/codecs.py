@@ -1,16 +1,95 @@
-"""The graph between an input codec and an unmodified model, and CompressAI's transforms."""
+"""The transforms and entropy models of CompressAI and sc2bench, as they are once training is over."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from compressai.layers import GDN, GDN1
 from torch import Tensor, nn
 
 from splitwatt.engines.bundle.manifest import Preprocess
-from splitwatt.export.graphs.gdn import fixed
-from splitwatt.export.graphs.hyperprior import Parameters
+
+
+class FixedGdn(nn.Module):
+    """GDN or GDN1 with its reparametrisation done once.
+
+    x / sqrt(beta + gamma x^2), for GDN1 x / (beta + gamma |x|); times instead where it is inverse.
+    """
+
+    gamma: Tensor
+    beta: Tensor
+
+    def __init__(self, gdn: GDN) -> None:
+        super().__init__()
+        self.inverse, self.of_sizes = gdn.inverse, isinstance(gdn, GDN1)
+        with torch.no_grad():
+            gamma = gdn.gamma_reparam(gdn.gamma)
+            self.register_buffer("gamma", gamma[:, :, None, None].clone())
+            self.register_buffer("beta", gdn.beta_reparam(gdn.beta).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (N, C, H, W)."""
+        norm = F.conv2d(x.abs() if self.of_sizes else x * x, self.gamma, self.beta)
+        if not self.of_sizes:
+            norm = torch.sqrt(norm)
+        return x * norm if self.inverse else x / norm
+
+
+def fixed(layers: nn.Sequential) -> nn.Sequential:
+    """A copy of the layers with every GDN fixed, wherever it is."""
+    made = copy.deepcopy(layers)
+    for module in list(made.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, GDN):
+                setattr(module, name, FixedGdn(child))
+    return made
+
+
+class Parameters(nn.Module):
+    """side -> indexes, int32, of the latent's tables, and for a mean-scale hyperprior its means.
+
+    An index is how many table scales, without the last, are below a scale: CompressAI's `build_indexes`
+    as a binary search, because a logarithm may differ between the two ends.
+
+    Args:
+        h_s: the synthesis of scales, or of scales and then means, from the side latent.
+        gaussian: CompressAI's GaussianConditional, its scale table filled.
+        channels: of the latent; so many of the channels from `h_s` are scales.
+        means: whether `h_s` makes means.
+    """
+
+    steps: Tensor
+
+    def __init__(self, h_s: nn.Module, gaussian: Any, channels: int, means: bool) -> None:
+        super().__init__()
+        self.h_s, self.channels, self.means = h_s, channels, means
+        steps = gaussian.scale_table[:-1].detach().clone()
+        self.bits = max(1, len(steps).bit_length())
+        padding = torch.full(((1 << self.bits) - 1 - len(steps),), float("inf"))
+        self.register_buffer("steps", torch.cat([steps, padding]))
+        bound = float(gaussian.lower_bound_scale.bound)
+        # The bound matters only if it is above the first step.
+        self.bound = bound if bound > float(steps[0]) else None
+
+    def forward(self, side: Tensor) -> tuple[Tensor, ...]:
+        """(indexes,) or (indexes, means), each (1, C, H, W)."""
+        made = self.h_s(side)
+        if not self.means:
+            return (self._indexes(made),)
+        scales, means = torch.split(made, self.channels, dim=1)
+        return self._indexes(scales), means
+
+    def _indexes(self, scales: Tensor) -> Tensor:
+        if self.bound is not None:
+            scales = scales.clamp(min=self.bound)
+        index = torch.zeros_like(scales).to(torch.int64)
+        for bit in reversed(range(self.bits)):
+            above = scales > self.steps[index + ((1 << bit) - 1)]
+            index = index + above.to(torch.int64) * (1 << bit)
+        return index.to(torch.int32)
 
 
 class Normalised(nn.Module):
