@@ -40,6 +40,10 @@ struct Avx512 {
       }
     }
 
+    explicit Lookup(const uint16_t* numbers) {
+      for (int i = 0; i < kParts; ++i) part_[i] = _mm512_loadu_si512(numbers + 32 * i);
+    }
+
     V operator[](V entry) const {
       if (kParts == 1) return _mm512_permutexvar_epi16(entry, part_[0]);
       const V low = _mm512_permutex2var_epi16(part_[0], entry, part_[kParts > 1]);
@@ -65,7 +69,7 @@ struct Avx512 {
   class Bounds {
    public:
     explicit Bounds(const Vectors& v)
-        : starts_(v.split_start), freqs_(v.split_freq), bounds_(Split(v).bytes) {
+        : starts_(v.split_start), freqs_(v.split_freq), bounds_(v.bound) {
       for (int i = 0; i < 4; ++i) guesses_[i] = _mm512_loadu_si512(v.guess + 64 * i);
     }
 
@@ -91,16 +95,6 @@ struct Avx512 {
     }
 
    private:
-    struct Split {
-      uint8_t bytes[2 * kVectorMax] = {};
-      explicit Split(const Vectors& v) {
-        for (int i = 0; i < 1 << Depth; ++i) {
-          bytes[i] = uint8_t(v.bound[i]);
-          bytes[i + (1 << Depth)] = uint8_t(v.bound[i] >> 8);
-        }
-      }
-    };
-
     V guess(V slot) const {
       const __mmask64 even = 0x5555555555555555;
       const V at = top_bytes(slot);
@@ -174,14 +168,16 @@ struct Avx512 {
   template <int Depth>
   class Divider {
    public:
-    explicit Divider(const Vectors& v) : huge_(v.largest_freq > 60000) {}
+    explicit Divider(const Vectors& v)
+        : low_(v.split_inverse_low), high_(v.split_inverse_high), huge_(v.largest_freq > 60000) {}
 
     struct Inverses {
       __m512 low, high;  // of what unpacking gives
     };
-    static Inverses invert(V, const V* freq) {
-      return Inverses{inverse(_mm512_unpacklo_epi16(*freq, fill(0))),
-                      inverse(_mm512_unpackhi_epi16(*freq, fill(0)))};
+    Inverses invert(V entry, const V*) const {
+      const V low = low_[entry], high = high_[entry];
+      return Inverses{_mm512_castsi512_ps(_mm512_unpacklo_epi16(low, high)),
+                      _mm512_castsi512_ps(_mm512_unpackhi_epi16(low, high))};
     }
 
     // The state x / freq * 65536 + x % freq + start, where x < freq * 65536.
@@ -205,15 +201,11 @@ struct Avx512 {
     }
 
    private:
-    static __m512 inverse(V whole) {
-      const __m512 freq = _mm512_cvtepi32_ps(whole), guess = _mm512_rcp14_ps(freq);
-      const __m512 two = _mm512_set1_ps(2 - 1.0f / (1 << 21));
-      return _mm512_mul_ps(guess, _mm512_fnmadd_ps(freq, guess, two));
-    }
     static V product(V x, __m512 inverse) {
       return _mm512_cvttps_epi32(_mm512_mul_ps(_mm512_cvtepu32_ps(x), inverse));
     }
 
+    Lookup<Depth> low_, high_;
     bool huge_;
   };
 

@@ -170,7 +170,7 @@ struct EscapeReader {
   const uint8_t* end;
   uint64_t at;  // nibbles read
 
-  // The next distance; false where there is none.
+  // The next distance; false where no distance is left.
   SW_BOTH bool read(uint64_t* distance) {
     *distance = 0;
     for (int digit = 0; digit < kMaxDigits; ++digit) {

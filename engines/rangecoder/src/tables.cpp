@@ -58,7 +58,7 @@ void put_split(uint8_t* split, int depth, int at, uint32_t number) {
   split[at + (1 << depth)] = uint8_t(number >> 8);
 }
 
-void fill(Vectors& v, const int32_t* cdf, int32_t last) {
+void fill(Vectors& v, const int32_t* cdf, int32_t last, const Interval* intervals) {
   int depth = 3;
   while (last >> depth) ++depth;
   for (int32_t i = 0; i <= last; ++i) {
@@ -69,6 +69,10 @@ void fill(Vectors& v, const int32_t* cdf, int32_t last) {
     put_split(v.split_freq, depth, i, freq);
     put_split(v.split_reciprocal_low, depth, i, reciprocal);
     put_split(v.split_reciprocal_high, depth, i, reciprocal >> 16);
+    uint32_t inverse;
+    memcpy(&inverse, &intervals[i].inverse, 4);
+    put_split(v.split_inverse_low, depth, i, inverse);
+    put_split(v.split_inverse_high, depth, i, inverse >> 16);
   }
   for (int32_t i = 0; i < int32_t(kVectorMax); ++i) {
     v.bound[i] = uint16_t(i <= last ? cdf[i] - 1 : kTotal - 1);
@@ -114,7 +118,7 @@ bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const
     table.guesses = guesses;
     if (size_t(table.last) < kVectorMax && table.near) {
       Vectors* loaded = new (memory) Vectors();
-      fill(*loaded, row, table.last);
+      fill(*loaded, row, table.last, next);
       table.vectors = loaded;
       memory += sizeof(Vectors);
     }

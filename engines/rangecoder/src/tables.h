@@ -41,6 +41,8 @@ struct alignas(64) Vectors {
   uint8_t split_freq[2 * kVectorMax];
   uint8_t split_reciprocal_low[2 * kVectorMax];  // of 2^32 / freq
   uint8_t split_reciprocal_high[2 * kVectorMax];
+  uint8_t split_inverse_low[2 * kVectorMax];  // of the bits of an interval's inverse
+  uint8_t split_inverse_high[2 * kVectorMax];
   uint16_t largest_freq;
   uint16_t bound[kVectorMax];  // the last slot before each interval; 65535 beyond the table
 };
