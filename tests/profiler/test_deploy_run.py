@@ -436,3 +436,14 @@ def test_names_that_no_record_holds(tiny, photographs, tmp_path):
                            "--out", out)  # fmt: skip
     assert code == 0, err
     assert len(read_run(str(out)).samples) == 2 and command("check", out)[0] == 0
+
+
+def test_a_split_bundle_without_a_server_makes_a_run_that_check_takes(tiny, photographs, tmp_path):
+    out = tmp_path / "run"
+    code, _, err = command("run", "--source", photographs[0].parent, "--bundle", tiny / "cpu" / "tiny@1",
+                           "--out", out)  # fmt: skip
+    assert code == 0, err
+    samples = read_run(str(out)).samples
+    assert samples and all(sample.payload_bytes is None for sample in samples)
+    code, text, _ = command("check", out)
+    assert code == 0, text
