@@ -4,8 +4,6 @@ A factorized prior codes every place of a channel under one distribution, which 
 its images. Other images have other latents; counting them gives tables that cost fewer bits.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

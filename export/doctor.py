@@ -2,8 +2,6 @@
 
 # board: no
 
-from __future__ import annotations
-
 from importlib import metadata
 
 from splitwatt.device_configs.diagnosis import Check

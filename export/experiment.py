@@ -3,8 +3,6 @@
 The profiler checks the rest of the config; this room may not import it and reads the YAML itself.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

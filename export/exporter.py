@@ -1,7 +1,5 @@
 """One request -> one bundle: built, given weights, traced, compared with PyTorch, written."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Class names for a manifest: from the user's file, else the checkpoint, else the model's own set."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

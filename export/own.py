@@ -1,7 +1,5 @@
 """Rows of a `--zoo` file for the most common models of your own; docs/adding-a-model.md shows each."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from splitwatt.engines.bundle.manifest import Head

@@ -4,8 +4,6 @@ Needs no PyTorch. The graphs are taken as they are, but for the names of their t
 that splitwatt knows (`image`, `latent`, `logits`, `mask`).
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.metadata
 import platform

@@ -1,7 +1,5 @@
 """The inputs and outputs that parts of the same kind share."""
 
-from __future__ import annotations
-
 from splitwatt.engines.bundle.manifest import Port
 
 _MAP = (1, 3, None, None)

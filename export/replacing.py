@@ -1,7 +1,5 @@
 """A bundle's folder: replaced as a whole or left unchanged, and copied, whole or a board's half of it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

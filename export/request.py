@@ -1,7 +1,5 @@
 """A request: which model to export, for which machines, with which weights, and to which folder."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib.metadata

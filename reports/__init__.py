@@ -12,4 +12,3 @@ The sub-folders import each other one way: those on a line only from lines above
     compare
     cli, doctor
 """
-# board: no

@@ -1,5 +1,4 @@
 """The commands of this room: `splitwatt report`, `splitwatt compare`."""
-# board: no
 
 import sys
 from dataclasses import replace

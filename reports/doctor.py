@@ -2,8 +2,6 @@
 
 # board: no
 
-from __future__ import annotations
-
 from splitwatt.device_configs.diagnosis import Check, package
 from splitwatt.device_configs.install import install_command
 

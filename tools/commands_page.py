@@ -3,8 +3,6 @@
 The options come from the parsers, so that page and commands always agree.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

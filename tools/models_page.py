@@ -1,7 +1,5 @@
 """The tables of docs/models.md: `python -m tools.models_page` updates them in the page."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -5,8 +5,6 @@ are those that the package's copyright file (Debian's machine-readable format) s
 crop of each held-out photograph that may be passed on with its author's name goes to examples/held-out.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 import sys

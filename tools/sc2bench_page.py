@@ -5,8 +5,6 @@ repository, builds its student without weights, gives it weights of its own in s
 writes the table into the page.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -4,8 +4,6 @@ DIR is the folder that `splitwatt evaluate --against efficientnet_lite0 --out DI
 one photograph are alike: intervals resample photographs, not crops.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys

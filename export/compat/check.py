@@ -1,7 +1,5 @@
 """Checks every node of a model against an operator table: is it refused, or computed wrongly?"""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Later products that TensorRT can run go back to it: `plan_return` finds where on
 and `plan_cut` cuts the rest again.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Fits a part to its target: rewrites it, cuts it where it must, and reports both."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections import Counter

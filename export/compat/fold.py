@@ -1,7 +1,5 @@
 """Constant folding that knows shapes: all that depends only on a fixed input size is computed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any

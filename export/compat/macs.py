@@ -1,7 +1,5 @@
 """Multiply-accumulates of an ONNX graph: convolutions and matrix products, nothing else."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Mapping, Sequence

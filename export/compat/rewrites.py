@@ -4,8 +4,6 @@ A rewrite takes one node and returns nodes that compute the same outputs, bit fo
 and to rounding on floats, or None if it cannot. It is applied only to nodes that do not fit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

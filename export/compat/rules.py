@@ -5,8 +5,6 @@ or None. A value that is unknown here, such as a shape that is not fixed, passes
 docstring says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

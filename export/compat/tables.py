@@ -1,7 +1,5 @@
 """Operator tables: what one version of a runtime supports, read from `tables/*.yaml`."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Boxes in graphs: decoding, clipping and ONNX's NonMaxSuppression."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

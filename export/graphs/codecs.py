@@ -1,7 +1,5 @@
 """The transforms and entropy models of CompressAI and sc2bench, as they are once training is over."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -6,8 +6,6 @@ after them) by its own two stages, each a restoration block, then blocks of the 
 at the latent's size, then a residual connection. Blocks come from timm, as the backbones do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """torchvision's Faster R-CNN behind a backbone: pyramid, proposals, boxes."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Whole image classifiers of torchvision and timm, at any size or at 224x224 alone."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """sc2bench's bottleneck layers, each with its codec: they replace a network's first layers."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 `CutResNet` is the SC2 benchmark's bottleneck placement: a plain ResNet-50 cut after one of its layers.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """torchvision's detectors as one local part, and what all Faster R-CNN heads share."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """FrankenSplit: one small encoder on the board; decoder and the rest of a backbone on the server."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -8,8 +8,6 @@ with Continuous Rate Adaptation", CVPR 2021. Exported, the gains of a rate are f
 convolutions.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """An input codec before an unmodified model: image -> bytes -> image in 0 to 1 -> the model."""
 
-from __future__ import annotations
-
 import functools
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The codecs of latents, on the PyTorch side: what a network that is cut in two may send."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Any
 

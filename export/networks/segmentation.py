@@ -1,7 +1,5 @@
 """torchvision's segmentation models as one local part, and the head of split ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

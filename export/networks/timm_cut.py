@@ -4,8 +4,6 @@
 every backbone of timm can be cut. A cut is possible where one tensor crosses it.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable

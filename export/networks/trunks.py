@@ -1,7 +1,5 @@
 """The stages of a classifier after a bottleneck, and its head."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -5,8 +5,6 @@ cut run on the board's processor, a codec's own parts must give the same values 
 server may build its parts in any precision.
 """
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import tempfile

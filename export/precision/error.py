@@ -1,7 +1,5 @@
 """The error of a precision of the board's parts, measured on the bundle's sample photographs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

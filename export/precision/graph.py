@@ -7,8 +7,6 @@
 * tf32: the factors of products are rounded to 10 bits; a trial, never deployed.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 import tempfile

@@ -1,7 +1,5 @@
 """The images that the ranges of an int8 graph come from."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -4,8 +4,6 @@
 which only the sizes, means and filters of the data set's transforms are used.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

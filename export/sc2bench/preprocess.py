@@ -1,7 +1,5 @@
 """How a config's test data set makes an image: the sizes, means and filters of its transforms."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The network of a config, made only of classes in sc2bench's registries."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Callable, Mapping

@@ -3,8 +3,6 @@
 PyTorch's exporter has put batch normalisations into convolutions; runtimes do so for other layers.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 from onnx import numpy_helper

@@ -4,8 +4,6 @@ The graph's output `latent` is replaced by two: `words` (INT32 [N, M]) and `leng
 TensorRT with the plugin can run it; the bundle's other graph, without the coder, runs anywhere.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

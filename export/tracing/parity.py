@@ -5,8 +5,6 @@ scores; two with nearly equal scores may be swapped. A box may have no match onl
 rounding decides: at a threshold, at the end of the list, or (one in fifty) in a suppression.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

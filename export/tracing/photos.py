@@ -1,7 +1,5 @@
 """The packaged photographs after the boards' own preprocessing."""
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Iterable

@@ -5,8 +5,6 @@ the rows of the image that a row of the latent needs: the same number for every 
 image's first and last rows, where the padding's zeros replace them.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """`make trained`: photographs, crops, training, weights; continues where it was stopped."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

@@ -6,8 +6,6 @@ background ("stamps") are pasted onto training photographs and never held out. d
 the packages and their licences.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import math

@@ -1,7 +1,5 @@
 """The recipe for a timm backbone with the user's own weights, and its `--zoo` file."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path

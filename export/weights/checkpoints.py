@@ -1,7 +1,5 @@
 """Reads checkpoints as tensors only, and loads them strictly."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Where checkpoints are. Needs no PyTorch, so that a missing file is reported at once."""
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import importlib.util

@@ -5,8 +5,6 @@ activations stay in range, latents have some bits per symbol, detectors find som
 several classes. Their bytes and answers have no other meaning.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -6,8 +6,6 @@ point is the codec's and comes after it: `jpeg@50+resnet50`.
 No file of the zoo imports PyTorch before a system is built.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib

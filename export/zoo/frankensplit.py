@@ -4,8 +4,6 @@ Written after the paper. The backbones are timm's, which Table 2's parameters na
 the S3 ones (2:2:30:2 blocks in the base), at 96 channels each.
 """
 
-from __future__ import annotations
-
 from splitwatt.engines.bundle.manifest import Head
 from splitwatt.export.spec import Checkpoint, Network, System, shorter
 from splitwatt.export.zoo.whole import FRANKENSPLIT

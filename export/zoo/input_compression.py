@@ -7,8 +7,6 @@ sc2bench's order is kept: resize and crop, codec, normalise. The board's image i
 1, and the server's graph begins with the normalisation.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ Assembled as the authors' runtime does it: the heads of the detection and segmen
 on the body of the classification one.
 """
 
-from __future__ import annotations
-
 from splitwatt.engines.bundle.manifest import Resize
 from splitwatt.export.spec import (
     SC2_TASKS,

@@ -8,8 +8,6 @@
   bottleneck, or with the features as JPEG or WebP files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -8,8 +8,6 @@ Weights are torchvision's IMAGENET1K_V1 and COCO ones, or timm's; of segmentatio
 that were trained on PASCAL VOC, under the papers' names.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -1,2 +1,1 @@
 """Two runs side by side."""
-# board: no

@@ -1,5 +1,4 @@
 """How much a figure changed between two runs: an exact rank test of blocks, with its interval."""
-# board: no
 
 import math
 from collections.abc import Sequence

@@ -1,5 +1,4 @@
 """`splitwatt compare A B`, with `--fail-over 5%` as a gate; `splitwatt compare RUN --against published`."""
-# board: no
 
 import json
 import sys

@@ -1,5 +1,4 @@
 """Compare two runs: what changed, by how much, with which certainty."""
-# board: no
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

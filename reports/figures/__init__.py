@@ -1,2 +1,1 @@
 """The figures of a report: one module for each kind, drawn with matplotlib."""
-# board: no

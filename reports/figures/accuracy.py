@@ -1,5 +1,4 @@
 """The figures of accuracy (Ladon's Figs. 2 to 4, SC2's Figs. 5 to 10), and of agreement, over bytes."""
-# board: no
 
 from splitwatt.reports.figures.style import Drawing
 from splitwatt.reports.figures.tradeoff import rate_distortion, three_way

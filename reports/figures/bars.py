@@ -1,5 +1,4 @@
 """Configurations from left to right, as bars from zero, bars in parts, or dots on a logarithmic scale."""
-# board: no
 
 import re
 from collections.abc import Callable, Mapping, Sequence

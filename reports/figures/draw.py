@@ -1,5 +1,4 @@
 """Which figures a report has: from series to drawn files with captions."""
-# board: no
 
 from collections.abc import Callable
 from dataclasses import replace

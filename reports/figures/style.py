@@ -1,5 +1,4 @@
 """What all figures share: fonts and sizes for papers, colours that survive grey, files."""
-# board: no
 
 import io
 import textwrap

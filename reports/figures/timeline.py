@@ -1,5 +1,4 @@
 """A deployed run over time: latency against the deadline, configuration, rate, dropped frames."""
-# board: no
 
 import math
 from collections.abc import Sequence

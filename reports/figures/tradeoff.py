@@ -1,5 +1,4 @@
 """Tradeoff curves: rate-distortion, ExR-D, and the three-way one with its projections."""
-# board: no
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

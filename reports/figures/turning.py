@@ -1,5 +1,4 @@
 """A map of board speed and link rate: which configuration is the fastest, and how fast (estimated)."""
-# board: no
 
 from collections.abc import Sequence
 from typing import Any

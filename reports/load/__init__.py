@@ -1,2 +1,1 @@
 """Runs, read and put in order for a report."""
-# board: no

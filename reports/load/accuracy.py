@@ -1,5 +1,4 @@
 """Accuracy of deployed engines, read from accuracy.json of run folders or from other files."""
-# board: no
 
 import math
 import re

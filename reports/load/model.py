@@ -1,5 +1,4 @@
 """The contents of a report: series (one backend of one run) and their entries (configurations)."""
-# board: no
 
 import re
 from collections import Counter

@@ -1,5 +1,4 @@
 """Runs are read through the profiler's record schema; the same run is not counted twice."""
-# board: no
 
 from pathlib import Path
 

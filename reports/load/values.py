@@ -1,5 +1,4 @@
 """One number of a report, with its interval and its sources; lists of rows and sources for readers."""
-# board: no
 
 import math
 import re

@@ -1,2 +1,1 @@
 """The figures of a report, computed from runs."""
-# board: no

@@ -1,5 +1,4 @@
 """How often models give the same answers as another one on unlabelled images (agreement.json of runs)."""
-# board: no
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,5 +1,4 @@
 """The bytes of one image on the link."""
-# board: no
 
 from collections.abc import Callable
 

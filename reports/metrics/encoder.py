@@ -1,5 +1,4 @@
 """The size of the files on the board: the encoder, and all graphs."""
-# board: no
 
 from functools import partial
 

@@ -1,5 +1,4 @@
 """Joules of a configuration: pooled over its blocks, per rail and of the board as a whole."""
-# board: no
 
 from collections import Counter
 from collections.abc import Sequence

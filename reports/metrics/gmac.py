@@ -1,5 +1,4 @@
 """Operations on the board, counted from the exported graphs."""
-# board: no
 
 from splitwatt.reports.load.model import Entry
 from splitwatt.reports.load.values import Value, exact, missing, unique

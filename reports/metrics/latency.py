@@ -1,5 +1,4 @@
 """End-to-end latency of a configuration on a link, and its parts."""
-# board: no
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

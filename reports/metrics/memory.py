@@ -1,5 +1,4 @@
 """Peak memory of the board and of its process."""
-# board: no
 
 from functools import partial
 

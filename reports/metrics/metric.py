@@ -3,7 +3,6 @@
 Each module of this folder declares its metrics in `METRICS`, or in `on_link` for one metric per link.
 Tables, figures, savings, macros, the page and comparisons show what is declared.
 """
-# board: no
 
 import importlib
 import pkgutil

@@ -1,5 +1,4 @@
 """Medians and savings with their 95 % intervals."""
-# board: no
 
 import hashlib
 from collections.abc import Callable, Sequence

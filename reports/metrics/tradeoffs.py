@@ -1,5 +1,4 @@
 """Tradeoff curves of a task: accuracy against data size, against encoder size, against both."""
-# board: no
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,2 +1,1 @@
 """What the papers state, and how they name things."""
-# board: no

@@ -1,5 +1,4 @@
 """Names in print: `JPEG (ResNet-50)` for `jpeg+resnet50`, and the numbers of the papers' figures."""
-# board: no
 
 import re
 

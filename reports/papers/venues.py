@@ -1,5 +1,4 @@
 """The venues that figures and tables are made for: venues.csv, a row each."""
-# board: no
 
 import csv
 from dataclasses import dataclass, fields

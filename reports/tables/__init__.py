@@ -1,2 +1,1 @@
 """The tables of a report."""
-# board: no

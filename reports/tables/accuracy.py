@@ -1,5 +1,4 @@
 """The accuracy table: every evaluated model on every task, with the published figures."""
-# board: no
 
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
 from splitwatt.reports.load.values import exact, missing

@@ -1,5 +1,4 @@
 """A run's figures and the papers', with the ratio: ours / the paper's."""
-# board: no
 
 from collections.abc import Iterator
 

@@ -1,5 +1,4 @@
 """Where the order of two configurations turns: over the link's rate, the board's and the server's speed."""
-# board: no
 
 from collections.abc import Sequence
 from dataclasses import dataclass

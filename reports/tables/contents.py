@@ -1,5 +1,4 @@
 """The tables of a report in their order. A new table is a function of the series, and a line here."""
-# board: no
 
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Series

@@ -1,5 +1,4 @@
 """The energy tables: the board's joules per image, the server's own, and those of stages."""
-# board: no
 
 from collections.abc import Callable, Iterable, Iterator
 

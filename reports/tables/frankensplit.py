@@ -1,5 +1,4 @@
 """FrankenSplit's systems in the runs, and its Tables 5 to 7, with times as the paper counts them."""
-# board: no
 
 from collections.abc import Callable
 from functools import partial

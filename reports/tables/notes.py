@@ -1,5 +1,4 @@
 """The sentences under tables and figures that say what their numbers do not mean."""
-# board: no
 
 from collections.abc import Iterable
 

@@ -1,5 +1,4 @@
 """What was run: board, server, images, versions; and what is missing or unusual."""
-# board: no
 
 from typing import Any
 

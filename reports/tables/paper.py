@@ -1,5 +1,4 @@
 """The Ladon paper's Tables 1 to 3 for the machines, models and configurations of these runs."""
-# board: no
 
 from typing import Any
 

@@ -1,5 +1,4 @@
 """What blocks record besides samples: quantiles, throughput, starts, a measured link's rate, boards."""
-# board: no
 
 from splitwatt.profiler.analyse.carried import LATE_SHARE, Capacity, carried
 from splitwatt.profiler.analyse.statistics import spread

@@ -1,5 +1,4 @@
 """What each configuration under test saves against the baselines: as tables, beside the paper's words."""
-# board: no
 
 from dataclasses import dataclass
 

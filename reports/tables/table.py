@@ -1,5 +1,4 @@
 """A table of a report, before it becomes Markdown, CSV or lines on a terminal."""
-# board: no
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,5 +1,4 @@
 """The tables of a report, from the series of its runs."""
-# board: no
 
 from collections.abc import Callable, Mapping
 

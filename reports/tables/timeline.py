@@ -1,5 +1,4 @@
 """Frames of deployed runs in the order of capture: what answered them, and how many in time."""
-# board: no
 
 from dataclasses import dataclass
 

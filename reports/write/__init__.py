@@ -1,2 +1,1 @@
 """A report as files: Markdown, CSV, LaTeX, JSON, and a page."""
-# board: no

@@ -3,7 +3,6 @@
 Source: RFC 4180; specs.frictionlessdata.io, Tabular Data Package 1, which libraries of many languages
 read.
 """
-# board: no
 
 import csv
 import io

@@ -1,5 +1,4 @@
 """report.json: every number of a report with its sources, and all that report.md says."""
-# board: no
 
 import platform
 from dataclasses import dataclass

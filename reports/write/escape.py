@@ -1,5 +1,4 @@
 """Texts from run folders are made harmless here, by one function for each format (LaTeX: tex.py)."""
-# board: no
 
 import html
 import re

@@ -1,5 +1,4 @@
 """The summary's sentences: where the order of configurations turns, and the best savings."""
-# board: no
 
 from dataclasses import dataclass, replace
 

@@ -1,5 +1,4 @@
 """latex/: tables and macros for a paper of a venue, and a document that shows them with the figures."""
-# board: no
 
 from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables.overview import SHORTFALLS

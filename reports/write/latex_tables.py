@@ -2,7 +2,6 @@
 
 Widths are measured with the letters of a Times-like font before TeX sees them.
 """
-# board: no
 
 import math
 import textwrap

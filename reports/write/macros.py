@@ -1,5 +1,4 @@
 """macros.tex: every headline number as a LaTeX macro, so that no text copies a number."""
-# board: no
 
 import string
 from dataclasses import dataclass, replace

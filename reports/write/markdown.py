@@ -1,5 +1,4 @@
 """report.md: the whole report; it needs only its figures."""
-# board: no
 
 from pathlib import Path
 

@@ -1,5 +1,4 @@
 """A report's main table on a terminal."""
-# board: no
 
 import os
 from dataclasses import replace

@@ -1,5 +1,4 @@
 """Text for LaTeX: escaped, and names of macros, which have letters only."""
-# board: no
 
 import re
 

@@ -1,5 +1,4 @@
 """Runs become a folder: report.md, report.html, report.json, CSV and LaTeX tables, figures."""
-# board: no
 
 import json
 from pathlib import Path

@@ -1,5 +1,4 @@
 """The papers' own figures: reports print them next to a run's figures, never as its own."""
-# board: no
 
 import csv
 from dataclasses import dataclass

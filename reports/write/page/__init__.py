@@ -1,5 +1,4 @@
 """report.html: the whole report as one page that needs no other file."""
-# board: no
 
 import json
 import re

@@ -1,5 +1,4 @@
 """The data of the page's figures: records, reduced so that the page stays small."""
-# board: no
 
 from collections.abc import Callable
 from functools import partial

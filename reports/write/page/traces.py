@@ -1,5 +1,4 @@
 """What the page draws over time: the watts of blocks, thinned so that peaks stay."""
-# board: no
 
 from typing import Any
 
