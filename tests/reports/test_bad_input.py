@@ -192,7 +192,9 @@ def test_a_folder_that_cannot_be_made_is_reported_before_the_report_is_computed(
     run, tmp_path, monkeypatch
 ):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("splitwatt.reports.write.write.all_tables", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr(
+        "splitwatt.reports.write.write.all_tables", lambda *_: pytest.fail("computed")
+    )
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(SplitwattError, match="file.* could not be written"):
             make_report([run], folder)
