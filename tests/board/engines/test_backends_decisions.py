@@ -13,7 +13,7 @@ from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.backends import load_engine, ort_cuda, ort_tensorrt
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.manifest import Preprocess, Resize
+from splitwatt.engines.bundle.manifest import Port, Preprocess, Resize
 from splitwatt.engines.tensorrt import plugin, records, shapes, versions
 from splitwatt.engines.tensorrt.building import build, running
 from splitwatt.engines.tensorrt.building import native as build_native
@@ -242,6 +242,12 @@ def test_every_image_within_the_aspect_ratio_is_within_the_range():
             size = (longer, shorter) if rng.rand() < 0.5 else (shorter, longer)
             tensor = run(np.zeros(size + (3,), np.uint8), spec).tensor
             assert all(a <= b <= c for a, b, c in zip(low, tensor.shape[2:], high)), (size, spec)
+
+
+def test_a_stranger_s_largest_shapes_need_not_have_a_length():
+    port = Port("x", "float32", (None, 4))
+    assert shapes._up_to(((1, 4), (2, 4), (3, 4)), port, (9, None)) == ((1, 4), (9, 4), (9, 4))
+    assert shapes._up_to(((1, 4), (2, 4), (3, 4)), port, ()) == ((), (), ())
 
 
 def test_profiles_of_later_parts_are_what_onnxruntime_gives(tmp_path):
