@@ -126,7 +126,8 @@ def _native() -> List[Check]:
     from splitwatt.engines.tensorrt.plugin import library_path
 
     build = "splitwatt build --no-engines"
-    compiler = shutil.which(os.environ.get("CXX") or "c++")
+    programs = [os.environ.get("CXX") or "c++", "cmake"]
+    lacking = " and ".join(name for name in programs if shutil.which(name) is None)
     try:
         loaded, detail = True, "its fastest path here: %s" % native.library().best
     except EngineError as error:
@@ -135,6 +136,7 @@ def _native() -> List[Check]:
     absent = "not built (for a coder in the graph)"
     return [
         _check("range coder", loaded, detail, detail, build),
-        _check("C++ compiler", compiler, str(compiler), "not found", "sudo apt install g++"),
+        _check("C++ compiler", not lacking, " and ".join(map(str, map(shutil.which, programs))),
+               lacking + " not found", "sudo apt install g++ cmake"),
         _check("TensorRT plugin", os.path.isfile(plugin), plugin, absent, build),
-    ]
+    ]  # fmt: skip

@@ -1,6 +1,7 @@
 """The parts of one end of a link as engines; each takes its inputs from the tensors made so far."""
 
 import functools
+import itertools
 import time
 from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
@@ -135,11 +136,18 @@ class PartsPipeline(Closing):
             self._own_store.close()
 
     def _check_flow(self) -> None:
-        """Raise BundleError where a part, the codec or a task needs a tensor that nothing makes."""
+        """Raise BundleError where a tensor that is needed is not made, or would replace a size."""
         codec, server = self._codec, self.placement == "server"
         made = {"valid_size", "input_size"}.union(codec.gives if codec and server else ["image"])
         for part, engine in self._chain:
             self._need(made, engine.inputs, "the part " + part.name)
+            taken = set(SIZES).intersection(engine.outputs)
+            if taken:
+                raise BundleError(
+                    "%s: the part %s has the output '%s', the name of a size of the image"
+                    % (self.bundle.path, part.name, taken.pop()),
+                    "rename the graph's output",
+                )
             made.update(engine.outputs)
         if codec and not server:
             if WORDS not in made:  # an engine with the coder in its graph returns the string
@@ -159,15 +167,16 @@ class PartsPipeline(Closing):
 
     def _part_steps(self, tensors: Tensors) -> List[Step]:
         """Each part's stage, which has the part's name (`detector.2` counts as `detector`)."""
-        stages: Dict[str, List[Engine]] = {}
-        for part, engine in self._chain:
-            stages.setdefault(part.name.split(".")[0], []).append(engine)
 
         def run(engines: List[Engine]) -> None:
             for engine in engines:
                 tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
 
-        return [(name, functools.partial(run, engines)) for name, engines in stages.items()]
+        stages = itertools.groupby(self._chain, lambda pair: pair[0].name.split(".")[0])
+        return [
+            (name, functools.partial(run, [engine for _, engine in pairs]))
+            for name, pairs in stages
+        ]
 
     def _to_answer(self, tensors: Tensors) -> List[Step]:
         """The parts' stages, then the one that returns the answer."""
@@ -192,6 +201,6 @@ def run_steps(steps: List[Step]) -> Tuple[Any, Dict[str, float]]:
     for name, call in steps:
         made = call()
         now = time.perf_counter()
-        stages[name] = now - last
+        stages[name] = stages.get(name, 0.0) + (now - last)
         last = now
     return made, stages

@@ -145,7 +145,9 @@ def _pillow(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) 
     """Resize with Pillow, crop, then normalise into `target` (3, h, w)."""
     (top, left), (height, width) = sizes.crop_at, sizes.valid
     resample: int = getattr(Image, spec.resize.filter[len("pillow-") :].upper())
-    if sizes.resized[0] * sizes.resized[1] > MAX_INPUT_PIXELS:
+    # A reduced image is no larger than the one at hand.
+    largest = max(MAX_INPUT_PIXELS, sizes.image[0] * sizes.image[1])
+    if sizes.resized[0] * sizes.resized[1] > largest:
         rgb = _resampled_crop(rgb, sizes, resample)
     else:
         if sizes.resized != sizes.image:
@@ -163,7 +165,8 @@ def _pillow(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) 
 def _resampled_crop(rgb: np.ndarray, sizes: Plan, resample: int) -> np.ndarray:
     """The crop of Pillow's resized image, uint8 (h, w, 3), without the rest of that image.
 
-    A narrow image whose shorter side is made larger has a longer side of a million pixels.
+    A narrow image whose shorter side is made larger has a longer side of a million pixels. One value
+    in some thousands is one level off, because Pillow takes the box as float32.
     """
     cuts, box = [], []
     for axis in (1, 0):

@@ -91,7 +91,7 @@ def _up_to(ranged: Range, port: Port, most: Tuple[Optional[int], ...]) -> Range:
         sides if fixed is not None or limit is None else (1, limit, limit)
         for sides, fixed, limit in zip(zip(*ranged), port.shape, most)
     ]
-    smallest, usual, largest = zip(*sides)
+    smallest, usual, largest = (tuple(three[i] for three in sides) for i in range(3))
     return smallest, usual, largest
 
 

@@ -73,6 +73,7 @@ def build_engines(
     parts = bundle.manifest.placed(placement)
     if options.runtime == RTX:
         parts = [part for part in parts if serves(load_target(part.target), RTX)]
+    done_gmac, spent_s = 0.0, 0.0
     for number, part in enumerate(parts, 1):
         started = time.monotonic()
         reason = left_to_onnxruntime(part)
@@ -80,7 +81,10 @@ def build_engines(
         if reason:
             path = place_on_cpu(bundle, part, reason)
         else:
-            path = _build(bundle, part, options, tell)
+            expected_s = spent_s / done_gmac * part.gmac if done_gmac else None
+            path = _build(bundle, part, options, tell, expected_s)
+            spent_s += time.monotonic() - started
+            done_gmac += part.gmac
         seconds = round(time.monotonic() - started, 3)
         yield {"part": part.name, "record": path, "seconds": seconds}
 
@@ -94,7 +98,9 @@ def left_to_onnxruntime(part: Part) -> str:
     return "%s: the export left it to onnxruntime, whole" % part.name
 
 
-def _build(bundle: Bundle, part: Part, options: Options, tell: Tell) -> str:
+def _build(
+    bundle: Bundle, part: Part, options: Options, tell: Tell, expected_s: Optional[float]
+) -> str:
     workspace = workspace_mb(options.workspace_mb, load_target(part.target))
     short = memory_warning(_available_mb(), workspace)
     if short:
@@ -103,9 +109,8 @@ def _build(bundle: Bundle, part: Part, options: Options, tell: Tell) -> str:
     debug = ["--debug"] if options.debug else []
     module = "engines.tensorrt.building.build_part"
     try:
-        output = run_child(
-            module_command(module, bundle.path, part.name, given, *debug), part.name, tell
-        )
+        command = module_command(module, bundle.path, part.name, given, *debug)
+        output = run_child(command, part.name, tell, expected_s)
     except BaseException:
         remove_partial(records.folder_of(bundle.part_path(part.name)), part.name)
         raise

@@ -4,8 +4,9 @@ import os
 import re
 import subprocess
 import time
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional
 
+from splitwatt.device_configs.cli import time_left
 from splitwatt.device_configs.errors import EngineError
 
 Tell = Callable[[str], None]
@@ -34,12 +35,13 @@ def ending(what: str, returncode: int, said: str) -> EngineError:
     return EngineError("building %s failed: %s" % (what, sentence[:300]))
 
 
-def run_child(command: List[str], what: str, tell: Tell) -> str:
+def run_child(command: List[str], what: str, tell: Tell, expected_s: Optional[float] = None) -> str:
     """Run a program that finds CUDA's compiler; returns its output, or raises EngineError.
 
     Args:
         what: it makes, for the sentences.
         tell: called every ten seconds with a line that says how long it has been running.
+        expected_s: how long it will probably take; None: not known.
     """
     environment: Dict[str, str] = dict(os.environ)
     environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), CUDA_FOLDER])
@@ -60,7 +62,7 @@ def run_child(command: List[str], what: str, tell: Tell) -> str:
                 output, errors = child.communicate(timeout=_TELL_EVERY_S)
                 break
             except subprocess.TimeoutExpired:
-                tell("      %s: %.0f s" % (what, time.monotonic() - started))
+                tell("      %s: %s" % (what, progress(time.monotonic() - started, expected_s)))
     except BaseException:
         child.kill()
         child.wait()
@@ -68,3 +70,9 @@ def run_child(command: List[str], what: str, tell: Tell) -> str:
     if child.returncode:
         raise ending(what, child.returncode, errors)
     return output
+
+
+def progress(spent_s: float, expected_s: Optional[float]) -> str:
+    """ "40 s, about 20 s left"; the first half alone where the expected time is unknown or over."""
+    left = time_left(spent_s, expected_s or 0.0, spent_s)
+    return "%.0f s%s" % (spent_s, ", " + left if left else "")

@@ -52,6 +52,19 @@ def test_a_room_that_fails_is_a_check_of_its_own(monkeypatch):
     assert list(diagnosis.ask(("no_such_room",))) == []
 
 
+@pytest.mark.parametrize("missing", ["cmake", "c++"])
+def test_what_compiles_the_range_coder_is_named_where_it_is_missing(monkeypatch, missing):
+    from splitwatt.engines import doctor as of_engines
+
+    which = {"cmake": "/usr/bin/cmake", "c++": "/usr/bin/c++"}
+    del which[missing]
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(of_engines.shutil, "which", which.get)
+    check = {check.name: check for check in of_engines._native()}["C++ compiler"]
+    assert not check.ok and check.detail == missing + " not found"
+    assert check.remedy == "sudo apt install g++ cmake"
+
+
 def test_packages(tmp_path, monkeypatch):
     assert package("json", "p", "r").ok
     missing = package("no_such_package", "p", "pip install it", "Name")

@@ -13,7 +13,7 @@ from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.backends import load_engine, ort_cuda, ort_tensorrt
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.manifest import Preprocess, Resize
+from splitwatt.engines.bundle.manifest import Port, Preprocess, Resize
 from splitwatt.engines.tensorrt import plugin, records, shapes, versions
 from splitwatt.engines.tensorrt.building import build, running
 from splitwatt.engines.tensorrt.building import native as build_native
@@ -244,6 +244,12 @@ def test_every_image_within_the_aspect_ratio_is_within_the_range():
             assert all(a <= b <= c for a, b, c in zip(low, tensor.shape[2:], high)), (size, spec)
 
 
+def test_a_stranger_s_largest_shapes_need_not_have_a_length():
+    port = Port("x", "float32", (None, 4))
+    assert shapes._up_to(((1, 4), (2, 4), (3, 4)), port, (9, None)) == ((1, 4), (9, 4), (9, 4))
+    assert shapes._up_to(((1, 4), (2, 4), (3, 4)), port, ()) == ((), (), ())
+
+
 def test_profiles_of_later_parts_are_what_onnxruntime_gives(tmp_path):
     bundle = Bundle.open(tiny_bundle(tmp_path / "b", photos=1))
     image = shapes.profile_of(bundle, bundle.part("encoder"))["image"]
@@ -358,6 +364,9 @@ def test_what_a_dead_build_leaves_is_removed(tmp_path):
 
 
 def test_lines_for_people():
+    assert running.progress(10, None) == "10 s"
+    assert running.progress(10, 30) == "10 s, about 20 s left"
+    assert running.progress(40, 30) == "40 s"
     assert build.memory_warning(4000, 256) == ""
     assert "add swap" in build.memory_warning(500, 256)
 
@@ -503,6 +512,28 @@ def test_the_warning_knows_the_targets_workspace(tmp_path, monkeypatch):
         list(build.build_engines(bundle, "board", build.Options(None, asked), said.append))
         assert json.loads(ran.pop()[-1])["workspace_mb"] == due
         assert any("warning" in line for line in said) == (due > 300)
+
+
+def test_the_time_left_is_of_the_parts_before(tmp_path, monkeypatch):
+    """The parts before took 10 s per GMAC together."""
+    bundle = Bundle.open(tiny_bundle(tmp_path / "b", photos=1), "server")
+    parts = [
+        part._replace(runtime="tensorrt", gmac=gmac)
+        for part, gmac in zip(bundle.manifest.placed("server"), (2.0, 1.0, 4.0))
+    ]
+    assert len(parts) >= 2
+    bundle.manifest = bundle.manifest._replace(parts=parts)
+    now, expected = [0.0], []
+
+    def run(command, what, tell, expected_s):
+        expected.append(expected_s)
+        now[0] += 10 * parts[len(expected) - 1].gmac
+        return "x.json"
+
+    monkeypatch.setattr(build, "run_child", run)
+    monkeypatch.setattr(build.time, "monotonic", lambda: now[0])
+    list(build.build_engines(bundle, "server", build.Options(), lambda line: None))
+    assert expected == [None] + [pytest.approx(10 * part.gmac) for part in parts[1:]]
 
 
 def test_the_last_build_that_was_asked_for_is_the_one_that_runs(tmp_path):

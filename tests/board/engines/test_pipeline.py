@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from splitwatt.device_configs.errors import BitstreamError, BundleError, ImageError
+from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.codecs.quantized import QuantizedCodec
 from splitwatt.engines.photos import default_photos
@@ -95,6 +96,43 @@ def test_stages_add_up(kind, split, local, raccoon):
             assert all(seconds > 0 for seconds in outcome.stages.values())
     assert 0 <= min(missing) < 0.0005
     assert (outcome.payload is None) == (kind == "local")
+
+
+def test_parts_run_in_the_manifest_s_order_and_stages_of_one_name_add_up(
+    tmp_path, raccoon, monkeypatch
+):
+    """Two parts count as one stage, which has the codec's name, and another part is between them."""
+    path = tiny.tiny_bundle(tmp_path / "named", photos=1)
+    document = tiny.read_document(path)
+    files = [part["file"] for part in document["parts"]]
+    names = ["encoder", "decode.1", "classifier", "decode.2", "segmenter"]
+    for part, name in zip(document["parts"], names):
+        part["name"] = name
+    document["postprocess"]["detection"]["part"] = "decode.2"
+    tiny.write_document(path, document)
+    times = []
+
+    def timed(engine, feeds, run=Engine.run):
+        start = time.perf_counter()
+        outputs = run(engine, feeds)
+        times.append((engine.name, time.perf_counter() - start))
+        return outputs
+
+    monkeypatch.setattr(Engine, "run", timed)
+    with WholePipeline(Bundle.open(path)) as pipeline:
+        stages = pipeline.run(raccoon).stages
+    assert [name for name, _ in times] == files
+    assert stages["server.decode"] >= times[1][1] + times[3][1]
+
+
+def test_a_part_that_replaces_a_size_of_the_image_is_refused(split):
+    """The answer would be computed with what a stranger's graph made."""
+    bundle = Bundle.open(split)
+    with EngineStore() as store:
+        engine = store.get(bundle, bundle.part("segmenter"), "cpu", None)
+        engine.outputs = dict(engine.outputs, image_size=engine.outputs["mask"])
+        with pytest.raises(BundleError, match="segmenter has the output 'image_size'"):
+            ServerPipeline(bundle, store=store)
 
 
 def test_an_encoder_that_bundles_share_is_loaded_once(split, tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline import preprocess as preprocessing
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.preprocess import plan, preprocess
 
@@ -113,6 +114,21 @@ def test_the_crop_of_a_very_long_image_is_pillow_s(size, kind):
     sizes = plan(size, spec)
     filter_of = getattr(Image, kind.upper())
     whole = np.asarray(Image.fromarray(rgb).resize(sizes.resized[::-1], filter_of))
+    top, left = sizes.crop_at
+    expected = (whole[top : top + 224, left : left + 224] / 255.0 - np.array(MEAN)) / np.array(STD)
+    result = preprocess(rgb, spec)
+    assert np.abs(result.tensor[0] - expected.transpose(2, 0, 1)).max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [(3301, 301), (301, 3301)])
+def test_a_reduced_image_is_made_whole(monkeypatch, size):
+    """Newer versions of Pillow choose the order of the axes by the whole image's sizes."""
+    monkeypatch.setattr(preprocessing, "MAX_INPUT_PIXELS", 1 << 16)
+    rgb = RNG.randint(0, 256, size + (3,)).astype(np.uint8)
+    spec = CLASSIFIER._replace(resize=Resize("shorter", 256, None, "pillow-bicubic"))
+    sizes = plan(size, spec)
+    assert sizes.resized[0] * sizes.resized[1] > preprocessing.MAX_INPUT_PIXELS
+    whole = np.asarray(Image.fromarray(rgb).resize(sizes.resized[::-1], Image.BICUBIC))
     top, left = sizes.crop_at
     expected = (whole[top : top + 224, left : left + 224] / 255.0 - np.array(MEAN)) / np.array(STD)
     result = preprocess(rgb, spec)
