@@ -185,8 +185,8 @@ class Work:
             self._grow(view, reference)
         counter, uncounted = counters[0]
         if uncounted.names:
-            names = ", ".join(sorted(uncounted.names))
-            self._notes.append(f"GMAC of {part.name} leave out {names}")
+            left_out = ", ".join(sorted(uncounted.names))
+            self._notes.append(f"GMAC of {part.name} leave out {left_out}")
         self._notes += difference.notes
         if part.inputs[0].shape[0] is None:
             check_batch(session, part, runs[0].given, difference.tolerance)
