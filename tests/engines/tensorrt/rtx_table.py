@@ -217,7 +217,7 @@ class Fits:
             return to_fp16(model, tables)
         if precision == "int8":
             with Board(bundle) as board:
-                feeds = list(board.feeds(part, calibration_images(None)[0][:1]))
+                feeds = [board.run(calibration_images(None)[0][0], False).fed[part.name]]
             return to_int8(model, feeds, tables)
         return model
 
