@@ -29,6 +29,7 @@ from splitwatt.export.replacing import replacing
 from splitwatt.export.request import IN_GRAPH, Request, made_by
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.cleanup import keep_outputs
+from splitwatt.export.tracing.cost import Uncounted
 from splitwatt.export.tracing.in_graph import add_coder
 from splitwatt.export.tracing.onnx_export import to_onnx
 from splitwatt.export.tracing.parity import Difference, check_batch, check_declared
@@ -173,15 +174,19 @@ class Work:
         names = [value.name for value in model.graph.output]
         counters, runs = [], []
         for photo, view in zip(self._photographs, self._views, strict=True):
-            with FlopCounterMode(display=False) as counter:
+            with Uncounted() as uncounted, FlopCounterMode(display=False) as counter:
                 reference = part.reference(view)
             feed = {port.name: view[port.name].numpy() for port in part.inputs}
             outputs = dict(zip(names, session.run(names, feed), strict=True))
             check_declared(part, {**feed, **outputs})
             difference.add(outputs, reference, "at {}x{}".format(*photo.input_size))
             runs.append(Run(feed, outputs))
-            counters.append(counter)
+            counters.append((counter, uncounted))
             self._grow(view, reference)
+        counter, uncounted = counters[0]
+        if uncounted.names:
+            left_out = ", ".join(sorted(uncounted.names))
+            self._notes.append(f"GMAC of {part.name} leave out {left_out}")
         self._notes += difference.notes
         if part.inputs[0].shape[0] is None:
             check_batch(session, part, runs[0].given, difference.tolerance)
@@ -193,7 +198,7 @@ class Work:
         # The costs of the pieces add up to the part's.
         entries = []
         # torchvision's definition: products of convolutions and matrices, nothing else.
-        macs = counters[0].get_total_flops() // 2
+        macs = counter.get_total_flops() // 2
         own_macs, params_left = macs_of_pieces(placed, macs), parameters(part.counted)
         for index in reversed(range(len(placed.pieces))):
             piece, feed, own = placed.pieces[index], placed.feeds[index], own_macs[index]

@@ -71,10 +71,11 @@ def link_files(bundle: Path, names: Iterable[str], folder: Path) -> None:
     for name in names:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        source = (bundle / name).resolve()  # a link to a symbolic link would be one too
         try:
-            os.link(bundle / name, target)
+            os.link(source, target)
         except OSError:  # another file system, or one without links
-            shutil.copyfile(bundle / name, target)
+            shutil.copyfile(source, target)
 
 
 def pack_board(path: Path) -> tuple[Path, int, int]:

@@ -178,7 +178,7 @@ def prepare(
         read_labels(labels)
     own = (precision, calibration, coder, entry, labels)
     request = Request(full, system, rate, board, server, files, Path(out or bundles), *own)
-    if out is None:
+    if not out:
         request = replace(request, out=Path(bundles, board.name, request.name))
     check_place(request.out)
     return request

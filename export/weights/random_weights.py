@@ -97,7 +97,7 @@ def fit_encoder(
         last: the convolutions of the encoder's last layer whose sum is the latent.
     """
     latent = encoder.double()(inputs.double())
-    factor = widen(latent)
+    factor = _rounded(widen(latent))
     for layer in last(encoder[-1]):
         scale_channels(layer, factor)
     encoder.float()

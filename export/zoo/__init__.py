@@ -6,6 +6,7 @@ point is the codec's and comes after it: `jpeg@50+resnet50`.
 No file of the zoo imports PyTorch before a system is built.
 """
 
+import dataclasses
 import functools
 import hashlib
 import importlib
@@ -13,14 +14,14 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.names import check_known, suggestion
 from splitwatt.engines.bundle.manifest import TASKS
 from splitwatt.engines.bundle.model_name import ModelName, check_own_name, read_name
-from splitwatt.export.spec import System
+from splitwatt.export.spec import Network, System
 
 # Rows of files that a user named, each with its file, by the row's name.
 _own: dict[str, tuple[System, str]] = {}
@@ -104,7 +105,21 @@ def add_file(path: str) -> None:
         raise UsageError(
             f"{path}: SYSTEMS must be a list of System", "docs/adding-a-model.md shows one"
         )
-    add(rows, path)
+    add([dataclasses.replace(row, build=_guarded(row, path)) for row in rows], path)
+
+
+def _guarded(row: System, path: str) -> Callable[[str | None], Network]:
+    """Its `build`, whose errors are one sentence, also where no line of the file fails."""
+
+    def build(rate: str | None) -> Network:
+        try:
+            return row.build(rate)
+        except SplitwattError:
+            raise
+        except Exception as error:
+            raise _wrong(path, f"does not build {row.name}", error) from error
+
+    return build
 
 
 def fault_of(system: str, error: Exception) -> UsageError | None:

@@ -8,6 +8,7 @@ sc2bench's order is kept: resize and crop, codec, normalise. The board's image i
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -49,7 +50,9 @@ class InputCodec:
         """The weights of a neural codec that CompressAI publishes (loads PyTorch)."""
         if self.name in CODECS or self.unavailable:
             return ()
-        from compressai.zoo.image import model_urls
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecation warnings while packages are imported
+            from compressai.zoo.image import model_urls
 
         url = model_urls[self.name.replace("_", "-")]["mse"][int(rate or self.rates[0])]
         return (Checkpoint("codec", (url.rsplit("/", 1)[1],), url),)

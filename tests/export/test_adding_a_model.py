@@ -123,7 +123,11 @@ def test_a_broken_file_is_one_sentence_and_hides_no_other_model(tmp_path, exampl
     [
         (
             ("mobilenet_v2(weights", "mobilenet_v2(wieghts"),
-            "line 17 fails in the export of mobilenet_v2_split",
+            "line 17 does not build mobilenet_v2_split",
+        ),
+        (
+            ("build=build", "build=lambda: 3"),
+            "mine.py does not build mobilenet_v2_split: TypeError",
         ),
         (("codec=EightBits()", "codec=no_codec"), "NameError: name 'no_codec' is not defined"),
     ],
@@ -131,6 +135,9 @@ def test_a_broken_file_is_one_sentence_and_hides_no_other_model(tmp_path, exampl
 def test_a_network_that_cannot_be_built_is_one_sentence(tmp_path, change, said):
     path = tmp_path / "mine.py"
     path.write_text(EXAMPLE.replace(*change))
+    zoo.add_file(str(path))
+    with pytest.raises(UsageError, match=said):
+        zoo.find(NAME)[0].build("8bit")
     options = ["--target", "cpu", "--weights", "random", "--bundles", str(tmp_path)]
     with pytest.raises(UsageError, match=said):
         cli.export(["--zoo", str(path), "--model", f"{NAME}@8bit", *options])

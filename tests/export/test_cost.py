@@ -5,7 +5,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import get_model_weights
 
-from splitwatt.export import zoo
+from splitwatt.device_configs.targets import load_target
+from splitwatt.export import exporter, zoo
+from splitwatt.export.ports import image, logits
+from splitwatt.export.request import Request
+from splitwatt.export.spec import Part
+from splitwatt.export.tracing.cost import Uncounted
+from splitwatt.export.tracing.photos import samples
 from splitwatt.export.tracing.pieces import parameters
 
 # Millions of parameters in Table 2 of the Ladon paper.
@@ -31,7 +37,7 @@ def test_parameters_and_gmac(name):
     meta = get_model_weights(name).DEFAULT.meta
     size = SIZES.get(name, 224)
     image = torch.zeros(1, 3, size, size)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), Uncounted() as uncounted, FlopCounterMode(display=False) as counter:
         if "rcnn" in name:
             # Random noise gave torchvision no proposals: its figure leaves the box head out.
             features = network.model.backbone(image)
@@ -40,14 +46,52 @@ def test_parameters_and_gmac(name):
             network.model([image[0]])
         else:
             network.model(image)
+    assert not uncounted.names
     assert counter.get_total_flops() / 2e9 == pytest.approx(meta["_ops"], rel=0.01)
 
 
-def test_transposed_convolutions_and_products_are_counted():
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        torch.nn.functional.conv_transpose2d(torch.ones(1, 2, 3, 3), torch.ones(2, 4, 2, 2))
+def test_convolutions_in_groups_or_transposed_and_products_are_counted():
+    functional = torch.nn.functional
+    with torch.no_grad(), Uncounted() as uncounted, FlopCounterMode(display=False) as counter:
+        functional.conv_transpose2d(torch.ones(1, 2, 3, 3), torch.ones(2, 4, 2, 2))
+        functional.conv2d(torch.ones(1, 4, 5, 5), torch.ones(8, 2, 3, 3), groups=2)
         torch.ones(2, 3) @ torch.ones(3, 5)
-    assert counter.get_total_flops() // 2 == 9 * 2 * 4 * 4 + 2 * 3 * 5
+    products = 9 * 2 * 4 * 4 + 9 * 8 * 2 * 3 * 3 + 2 * 3 * 5
+    assert counter.get_total_flops() // 2 == products
+    assert not uncounted.names
+
+
+def test_operators_without_a_formula_are_reported():
+    tokens = torch.ones(1, 2, 4, 8)
+    with torch.no_grad(), Uncounted() as uncounted, FlopCounterMode(display=False):
+        torch.fft.fft(torch.ones(8))
+        torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+        torch.nn.functional.relu(tokens)
+    transform, *attention = sorted(uncounted.names)
+    assert "fft" in transform and all("attention" in name for name in attention)
+
+
+class _Spectrum(torch.nn.Module):
+    def forward(self, image):
+        return torch.outer(image.mean(dim=(2, 3))[0], image.new_ones(10))[:1]
+
+
+def test_the_manifest_says_what_a_part_s_gmac_leave_out(tmp_path):
+    system, rate = zoo.find("mobilenet_v3_large")
+    cpu = load_target("cpu")
+    request = Request("mobilenet_v3_large", system, rate, cpu, cpu, None, tmp_path)
+
+    def attended(pixels):
+        torch.fft.fft(pixels)
+        return _Spectrum()(pixels)
+
+    with torch.no_grad():
+        work = exporter.Work(request, tmp_path, samples(system.preprocess)[:1])
+        work.add(
+            Part("model", "board", _Spectrum(), (image(),), (logits(10),), attended, [_Spectrum()])
+        )
+        (note,) = [n for n in work.manifest().weights.notes if "leave out" in n]
+    assert note.startswith("GMAC of model leave out ") and "fft" in note
 
 
 @pytest.mark.parametrize(("name", "mib"), [("ladon_r50", 0.535), ("ladon_resnest269e", 0.935)])

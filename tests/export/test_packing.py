@@ -8,7 +8,7 @@ import pytest
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import open_board
-from splitwatt.export.replacing import pack_board
+from splitwatt.export.replacing import link_files, pack_board
 from tests.conftest import splitwatt
 
 pytestmark = pytest.mark.long
@@ -82,3 +82,13 @@ def test_a_bundle_s_files_are_those_that_its_manifest_names(bundles, tmp_path, p
     out = tmp_path / "refitted"
     splitwatt("calibrate", path, "--images", photographs[0].parent, "--out", out)
     assert not (out / "endless").exists() and not (out / "samples" / "pipe").exists()
+
+
+def test_a_file_that_is_a_symbolic_link_becomes_a_file(tmp_path):
+    for name in ("bundle", "copy"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bundle" / "one.onnx").write_bytes(b"graph")
+    (tmp_path / "bundle" / "two.onnx").symlink_to("one.onnx")
+    link_files(tmp_path / "bundle", ["two.onnx"], tmp_path / "copy")
+    copied = tmp_path / "copy" / "two.onnx"
+    assert copied.read_bytes() == b"graph" and not copied.is_symlink()

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -171,6 +172,9 @@ def test_names():
     assert split_name("ladon_r50", None) == ("ladon_r50", "fp32")
     for name in ("ladon_r50@0.32", "ladon_r50@0.32-fp16"):
         assert prepare(name, "nano", None, "random", "b").name == name
+        due = prepare(name, "nano", None, "random", "b").out
+        assert due == Path("b", "nano", name)
+        assert prepare(name, "nano", None, "random", "b", out="").out == due
     with pytest.raises(UsageError, match="is in fp16, not int8"):
         split_name("x-fp16", "int8")
     with pytest.raises(UsageError, match="did you mean fp16"):

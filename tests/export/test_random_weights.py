@@ -13,6 +13,7 @@ from splitwatt.export.networks.bottlenecks import Factorized
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.random_weights import (
     bits_at,
+    fit_encoder,
     level,
     pixels,
     quantised,
@@ -100,3 +101,15 @@ def test_seeding_leaves_the_callers_numbers_alone():
     with seeded("b"):
         b = torch.rand(3)
     assert torch.equal(torch.rand(3), due) and not torch.equal(a, b)
+
+
+def test_an_encoders_weights_do_not_depend_on_the_last_bits_of_a_sum():
+    weights = []
+    for noise in (0.0, 1e-6):
+        torch.manual_seed(1)
+        encoder = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1))
+        factor = torch.full((2,), 0.3 + noise, dtype=torch.float64)
+        with torch.no_grad():
+            fit_encoder(encoder, torch.ones(1, 3, 2, 2), lambda _, factor=factor: factor)
+        weights.append(encoder[0].weight)
+    assert torch.equal(*weights)

@@ -109,6 +109,7 @@ def test_weights_tells_file_place_and_page():
     assert "fp-beta1.28_fpn_from_faster_rcnn_resnet50_fpn.pt" in student
     assert "no weights were published" in splitwatt("weights", "entropic_student_ic@10.24").stdout
     assert "https://download.pytorch.org" in splitwatt("weights", "ssd300_vgg16").stdout
+    assert not splitwatt("weights", "mbt2018@1+resnet50").stderr  # CompressAI's import warns
 
 
 def test_torchvision_agrees_with_the_local_models_files():
