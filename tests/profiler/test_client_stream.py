@@ -129,8 +129,10 @@ def test_a_request_that_is_cancelled_just_before_it_is_sent_fails_no_other():
 
     def serve():
         connection, _ = listener.accept()
-        while connection.recv(1 << 16):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        with connection, connection.makefile("rb") as stream:
+            for line in stream:
+                if line == b"\r\n":  # a request has ended
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     class Late(Stream):
         cancelled = False
