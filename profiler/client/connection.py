@@ -259,7 +259,10 @@ class Connection:
             self.open()
             self._drain = self._drain or Drain(self._way.connect)
             self._drain()
-        except OSError as error:
+        except (OSError, ServerError) as error:
+            self.close()  # a half-made connection is not for the next request
+            if isinstance(error, ServerError):
+                raise
             raise ServerError("the shaped link is gone: %s" % error, "run the command again")
         return time.perf_counter() - start
 

@@ -122,3 +122,37 @@ def test_an_abort_drops_what_is_not_sent_yet():
     finally:
         stream.close()
         listener.close()
+
+
+def test_a_request_that_is_cancelled_just_before_it_is_sent_fails_no_other():
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as stream:
+            for line in stream:
+                if line == b"\r\n":  # a request has ended
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    class Late(Stream):
+        cancelled = False
+
+        def _first(self):
+            item = super()._first()
+            if item is not None and item.tag == "late":  # by another thread, at this moment
+                self.cancelled = self.cancel("late")
+            return item
+
+    threading.Thread(target=serve, daemon=True).start()
+    done: queue.Queue = queue.Queue()
+    url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+    stream = Late(Endpoint(url), 5.0, done.put)
+    try:
+        for tag in ("first", "late", "next"):
+            stream.submit(tag, b"GET / HTTP/1.1\r\n\r\n")
+        ended = [done.get(timeout=30) for _ in range(2)]
+        assert stream.cancelled and [one.tag for one in ended] == ["first", "next"]
+        assert all(one.answer is not None and one.answer.status == 200 for one in ended)
+    finally:
+        stream.close()
+        listener.close()

@@ -9,11 +9,13 @@ import time
 from urllib.parse import urlsplit
 
 import numpy as np
+import onnx
 import pytest
 
-from splitwatt.device_configs.errors import BitstreamError
+from splitwatt.device_configs.errors import BitstreamError, EngineError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline import chain
 from splitwatt.engines.pipeline.answer import unpack
 from splitwatt.engines.pipeline.batching import BatchPipeline, takes_batch
 from splitwatt.engines.pipeline.image import decode_image
@@ -148,6 +150,43 @@ def test_models_with_the_same_parts_have_one_engine_until_the_last_of_them_goes(
         same(pipeline.run(payload, np.asarray(sizes, np.int32))[0], expected)
     models.unload("b@1")
     assert not any(one is other for one, other in zip(own, engines("a@1"), strict=True))
+    models.close()
+
+
+def test_a_codecs_own_engine_lives_as_long_as_its_model(tiny, tmp_path, monkeypatch):
+    shutil.copytree(tiny / "cpu" / MODEL, tmp_path / "plain@1")
+    shutil.copytree(tiny / "cpu" / MODEL, tmp_path / "hyper@1")
+    path = tmp_path / "hyper@1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    (body,) = [part for part in manifest["parts"] if part["name"] == "body"]
+    graph = onnx.load(str(tmp_path / "hyper@1" / body["file"]))
+    graph.doc_string = "another file than the body's"
+    file = tmp_path / "hyper@1" / "parameters.onnx"
+    onnx.save(graph, str(file))
+    about = {"sha256": sha256_file(str(file)), "bytes": file.stat().st_size}
+    own = {**body, "name": "parameters", "placement": "both", "file": file.name, **about}
+    manifest["parts"].append(own)
+    path.write_text(json.dumps(manifest))
+    made, engines = chain.codec_of, []
+
+    def codec(bundle, engine_of):
+        if bundle.manifest.parts[-1].name == "parameters":  # as a hyperprior's codec does
+            engines.append(engine_of("parameters"))
+        return made(bundle, engine_of)
+
+    monkeypatch.setattr(chain, "codec_of", codec)
+    models = Models(str(tmp_path), "cpu", 1)
+    models.load("hyper@1")
+    models.load("plain@1")
+    models.unload("plain@1")
+    (engine,) = engines
+    zeros = {name: np.zeros((1, 4, 8, 8), np.float32) for name in engine.inputs}
+    engine.run(zeros)
+    with models.use("hyper@1"):
+        models.unload("hyper@1")
+        engine.run(zeros)
+    with pytest.raises(EngineError, match="is closed"):
+        engine.run(zeros)
     models.close()
 
 

@@ -314,6 +314,7 @@ def test_a_server_without_a_sensor_says_why(tiny, tmp_path):
     )  # fmt: skip
     assert result.returncode == 1 and "no power sensor of " in result.stderr
     assert "rapl: there is no" in result.stderr and "Traceback" not in result.stderr
+    assert "leave out --energy" in result.stderr  # --target has the bundles, not the rails
 
 
 def test_with_both_ends_on_one_machine_no_stage_is_repeated(tiny, server, tmp_path, capfd):

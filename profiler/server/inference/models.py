@@ -53,10 +53,11 @@ class _Loaded:
     """A model that is loaded or being loaded; `users` counts the inferences that run on it."""
 
     def __init__(self, bundle: Bundle) -> None:
-        parts = bundle.manifest.placed("server")
+        manifest = bundle.manifest
         self.bundle = bundle
-        self.parts = {part.sha256 for part in parts}
-        self.bytes = sum(part.bytes for part in parts)
+        # A codec runs parts of both ends, too.
+        self.parts = {part.sha256 for part in manifest.parts if part.placement != "board"}
+        self.bytes = sum(part.bytes for part in manifest.placed("server"))
         self.users = 0
         self.pipeline: BatchPipeline | None = None
 

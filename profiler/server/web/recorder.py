@@ -12,6 +12,7 @@ from typing import Any
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.monitor import EnergyMonitor, open_for
+from splitwatt.energy.rail_set import NoSensorError
 from splitwatt.energy.trace.files import metadata_path
 from splitwatt.profiler.client.protocol import load_json
 
@@ -33,7 +34,11 @@ class PowerRecorder:
 
     def __init__(self, target: str | None, sysfs: str = "/sys", driver: str | None = None) -> None:
         self._sources: dict[str, Any] = {"target": target, "sysfs": sysfs, "driver": driver}
-        open_for(target, sysfs, driver=driver)
+        try:
+            open_for(target, sysfs, driver=driver)
+        except NoSensorError as no:
+            remedies = [tried.remedy for tried in no.tried if tried.remedy]
+            raise SensorError(no.message, remedies[0] if remedies else "leave out --energy")
         self._lock = threading.Lock()
         self._id = ""
         self._monitor: EnergyMonitor | None = None

@@ -135,6 +135,17 @@ def test_a_server_that_answers_a_byte_at_a_time_is_not_waited_for_without_end(sl
     assert time.monotonic() - began < 30
 
 
+def test_a_connection_that_a_drain_did_not_make_is_not_used(server):
+    address = server._host, server._port  # it speaks no TLS
+    way = Way(address, 12.0, None)
+    over = Connection(Endpoint("https://127.0.0.1:%d" % server._port, way=way), 10.0)
+    for _ in range(2):
+        with pytest.raises(ServerError, match="the shaped link is gone"):
+            over.drain()
+        with pytest.raises(OSError):
+            over.exchange("GET", "/1", {}, b"")
+
+
 def test_a_busy_server_is_waited_for_as_it_says_within_a_bound(slow, monkeypatch):
     for told, least_s, most_s in (("1", 1.0, 30.0), ("9999", 0.3, 30.0), ("soon", 0.01, 30.0)):
         monkeypatch.setattr(client, "_LONGEST_WAIT_S", 0.3 if told == "9999" else 10.0)
