@@ -6,9 +6,12 @@ The group is deleted when it is closed; only the runner makes one.
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 
 REMEDY = "run as root on a Linux with cgroups and CONFIG_CFS_BANDWIDTH, or leave --board-quota out"
@@ -17,6 +20,7 @@ REMEDY = "run as root on a Linux with cgroups and CONFIG_CFS_BANDWIDTH, or leave
 # less than was asked for where a pause is shorter than 1 ms too.
 _LEAST_US, _LONGEST_PERIOD_US = 1000.0, 1e6
 _PREFIX = "splitwatt-"
+_MODULE = "profiler.board.quota"
 _MEASURE_S = 1.0
 
 
@@ -188,28 +192,18 @@ def _throttled_s(folder: str) -> Optional[float]:
 
 
 def _measured_share(folder: str, cpus: int) -> float:
-    """Processor time per wall time and processor of busy processes in the group."""
-    start = time.monotonic()
-    children = [_busy_child(folder, start + _MEASURE_S) for _ in range(cpus)]
-    ended = [os.wait4(child, 0) for child in children]
-    if any(status != 0 for _, status, _ in ended):
-        raise SplitwattError("%s: no process can join it" % folder, REMEDY)
-    used_s = sum(used.ru_utime + used.ru_stime for _, _, used in ended)
-    return used_s / (time.monotonic() - start) / cpus
+    """Processor time per wall time and processor of busy processes in the group.
 
-
-def _busy_child(folder: str, until: float) -> int:
-    """The id of a process of the group that is busy until then."""
-    child = os.fork()
-    if child == 0:
-        try:
-            join(folder)
-            while time.monotonic() < until:
-                pass
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return child
+    A small process joins it and starts them: to start them from here would take time of the quota.
+    """
+    command = module_command(_MODULE, folder, str(cpus))
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    said = done.stdout.decode("utf-8", "replace").strip()
+    if done.returncode != 0:
+        raise SplitwattError(said or "%s: no process of it ran" % folder, REMEDY)
+    return float(said)
 
 
 def _lines(path: str) -> List[str]:
@@ -223,3 +217,32 @@ def _lines(path: str) -> List[str]:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="ascii") as stream:
         stream.write(text)
+
+
+def main(argv: List[str]) -> int:
+    """Join the group at `argv[0]`, keep `argv[1]` processors busy, print the share that they got."""
+    try:
+        join(argv[0])
+    except SplitwattError as error:
+        print(error.message)
+        return 1
+    start = time.monotonic()
+    children = [_busy_child(start + _MEASURE_S) for _ in range(int(argv[1]))]
+    used = [os.wait4(child, 0)[2] for child in children]
+    used_s = sum(own.ru_utime + own.ru_stime for own in used)
+    print(used_s / (time.monotonic() - start) / len(children))
+    return 0
+
+
+def _busy_child(until: float) -> int:
+    """The id of a process that is busy until then."""
+    child = os.fork()
+    if child == 0:
+        while time.monotonic() < until:
+            pass
+        os._exit(0)
+    return child
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -26,6 +26,8 @@ _TAKEN_S = 0.04
 _HELD_S = 0.1
 _CLOSE = 1e-9
 _CLOCK_S = 2e-3
+# No exchange of times is waited for as long.
+_UNCERTAIN_S = 3600.0
 # No board draws more, and a sensor's noise is no lower.
 _LEAST_W, _MOST_W = -50, 5000
 _BYTES = ("payload_bytes", "wire_up_bytes", "wire_down_bytes")
@@ -184,6 +186,11 @@ def _clocks(run: Run) -> Check:
         for row in run.clock
         if {row.offset_s is None, row.uncertainty_s is None, row.why_not is not None}
         == {False, True}
+    ]
+    wrong += [
+        "%s, %s: uncertain by %r s" % (row.block, row.when, row.uncertainty_s)
+        for row in run.clock
+        if (row.uncertainty_s or 0.0) >= _UNCERTAIN_S
     ]
     return verdict(name, wrong, "%d estimates" % len(run.clock))
 

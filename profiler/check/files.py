@@ -51,8 +51,12 @@ def _bundles(run: Run) -> Check:
             continue
         there += 1
         try:
-            if Bundle.open(path).manifest_sha256 != row.get("manifest_sha256"):
+            bundle = Bundle.open(path)
+            kept = {part["name"]: part["sha256"] for part in row.get("parts", [])}
+            if bundle.manifest_sha256 != row.get("manifest_sha256"):
                 wrong.append("the bundle of %s has another manifest" % model)
+            elif kept != {part.name: part.sha256 for part in bundle.manifest.parts}:
+                wrong.append("the bundle of %s has other parts" % model)
         except SplitwattError as error:
             wrong.append(error.message)
     if not there:

@@ -158,6 +158,7 @@ CASES = {
         "clock", set_(offset_s=-900.0), 0, "network problems are reported",
     ),
     "no uncertainty": ("clock", set_(uncertainty_s=None), 0, "clock estimates are plausible"),
+    "an uncertainty": ("clock", set_(uncertainty_s=9e3), 0, "clock estimates are plausible"),
     "a rate": ("links", set_(uplink_kbit_s=-5.0), 0, "every line can be read"),
     "a throughput": ("throughput", set_(images_per_s=1e6), 0, "throughput is images over time"),
     "a start": ("starts", set_(first_inference_s=99.0), 0, "blocks started as they say"),
@@ -238,6 +239,15 @@ def test_a_changed_bundle_and_a_changed_picture(sound, bundles, tmp_path):
     document.update(bundles_folder=str(tmp_path / "gone"), images_folder=str(tmp_path / "gone"))
     (copy / "run.json").write_text(json.dumps(document))
     assert failed(copy) == set()
+
+
+def test_another_hash_of_a_part_in_run_json(sound, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(sound, copy)
+    document = json.loads((copy / "run.json").read_text())
+    document["bundles"]["tiny_local"]["parts"][0]["sha256"] = "0" * 64
+    (copy / "run.json").write_text(json.dumps(document))
+    assert failed(copy) == {"bundles are those that were run"}
 
 
 def test_a_run_that_was_cut_off_is_no_damaged_one(sound, tmp_path):

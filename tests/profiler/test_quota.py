@@ -10,7 +10,8 @@ import time
 import psutil
 import pytest
 
-from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.errors import SplitwattError, UsageError
+from splitwatt.profiler.board import quota
 from splitwatt.profiler.board.quota import QuotaGroup, join
 from splitwatt.profiler.records.run import read_run
 from tests.profiler.conftest import command, start
@@ -79,6 +80,17 @@ def tree(folder, controllers="cpuset cpu memory", root="/"):
         "30 24 0:26 %s %s rw,nosuid - cgroup2 cgroup2 rw\n" % (root, folder / "cgroup")
     )
     return own
+
+
+def test_the_time_until_a_process_has_joined_does_not_count(monkeypatch, capsys):
+    monkeypatch.setattr(quota, "join", lambda folder: time.sleep(1.2))
+    assert quota.main(["unused", "1"]) == 0
+    assert float(capsys.readouterr().out) > 0.02  # it was busy; how much is up to the machine
+
+
+def test_a_group_that_no_process_can_join_is_reported(tmp_path):
+    with pytest.raises(SplitwattError, match="nowhere: No such file"):
+        quota._measured_share(str(tmp_path / "nowhere"), 1)
 
 
 def test_version_2_gets_its_own_files(tmp_path):
