@@ -152,8 +152,8 @@ class Stream:
                 raise self._failure
             item = self._first()
             left = item is not None and item.sent < len(item.data)
-            # No more requests wait for their answers than the server takes.
-            sending = item is not None and left and self._items.index(item) < MAX_PIPELINED
+            with self._lock:  # no more requests wait for their answers than the server takes
+                sending = left and item in list(self._items)[:MAX_PIPELINED]
             wait_s = _POLL_S if item is None or left else _ACK_POLL_S
             pending = isinstance(stream, ssl.SSLSocket) and stream.pending()
             readable = self._wait([stream], [stream] * sending, 0 if pending else wait_s)
@@ -172,8 +172,10 @@ class Stream:
         return bool(set(readable) - {self._wake})
 
     def _send(self, stream: Any, item: _Item) -> None:
-        if item.sent_s is None:
-            item.sent_s = time.perf_counter()
+        with self._lock:
+            if item not in self._items:  # another thread has taken it back
+                return
+            item.sent_s = item.sent_s or time.perf_counter()
         with contextlib.suppress(*_NOT_YET):
             item.sent += stream.send(memoryview(item.data)[item.sent : item.sent + _READ_BYTES])
 
