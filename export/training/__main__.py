@@ -1,5 +1,7 @@
 """`make trained`: photographs, crops, training, weights; continues where it was stopped."""
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import json
