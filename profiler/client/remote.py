@@ -34,6 +34,7 @@ class Remote(Client):
 
     def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
         super().__init__(endpoint, timeout_s, ())
+        self._timeout_s = timeout_s
 
     def offers(self) -> List[str]:
         """What of this the server has; nothing where it is another's."""
@@ -47,7 +48,8 @@ class Remote(Client):
         Raises:
             ServerError: the server is gone or has no clock.
         """
-        offset_s, uncertainty_s = best([self.clock(free=True) for _ in range(EXCHANGES)])
+        with Client(self.endpoint, self._timeout_s) as client:  # it may ask again
+            offset_s, uncertainty_s = best([client.clock(free=True) for _ in range(EXCHANGES)])
         return Offset(time.monotonic(), offset_s, 2 * uncertainty_s)
 
     def echo(self, headers: Dict[str, str], body: bytes, count: int) -> None:

@@ -152,10 +152,8 @@ class Stream:
                 raise self._failure
             item = self._first()
             left = item is not None and item.sent < len(item.data)
-            # No more requests wait for their answers than the server takes.
-            with self._lock:
-                waiting = sum(one.acknowledged_s is not None for one in self._items)
-            sending = left and waiting < MAX_PIPELINED
+            with self._lock:  # no more requests wait for their answers than the server takes
+                sending = left and item in list(self._items)[:MAX_PIPELINED]
             wait_s = _POLL_S if item is None or left else _ACK_POLL_S
             pending = isinstance(stream, ssl.SSLSocket) and stream.pending()
             readable = self._wait([stream], [stream] * sending, 0 if pending else wait_s)

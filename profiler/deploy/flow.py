@@ -352,6 +352,7 @@ class Flow:
         try:
             outcome = self._points[index].pipeline.run(job.frame.rgb)
         except SplitwattError as error:
+            job.stages = {}
             self._emit(job, str(error))
             return
         assert isinstance(outcome, Outcome)  # for the type checker

@@ -172,6 +172,8 @@ class RemotePower:
             self._trace, self.about = str(begun.get("trace")), sampled_rails(begun.get("about"))
         except SplitwattError as error:
             self.why_not = [str(error)]
+        finally:  # a network may drop a connection that is silent while the block runs
+            self._remote.close()
 
     def end(self) -> None:
         """Fetch the trace and keep it."""

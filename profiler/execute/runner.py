@@ -417,7 +417,11 @@ class _Session:
             timeout_s=options.timeout_s,
             unless="the server runs on the same machine" if shared else None,
         ) as power:
+            self._keep_why_no_power(power)
             yield power
+        self._keep_why_no_power(power)
+
+    def _keep_why_no_power(self, power: BlockPower) -> None:
         self._document["power"] = power.reasons(self._document["power"])
         if power.why_not and not self._told_why_no_power:
             self._told_why_no_power = True

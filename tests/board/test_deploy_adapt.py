@@ -2,9 +2,15 @@
 
 import functools
 import random
+from types import SimpleNamespace
 
-from splitwatt.profiler.deploy.adapt import Controller
-from splitwatt.profiler.deploy.policy import Point
+import numpy as np
+
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.profiler.deploy.adapt import Choice, Controller
+from splitwatt.profiler.deploy.flow import Flow, Result
+from splitwatt.profiler.deploy.policy import Point, Policy
+from splitwatt.profiler.deploy.sources import Frame
 from splitwatt.profiler.records.blocks import Chosen
 from splitwatt.profiler.records.fields import parse
 
@@ -157,3 +163,18 @@ def test_a_prediction_over_a_link_that_has_stopped_is_one_that_a_record_can_hold
     row.update(config="A", block="A.cpu.0", chosen="A", why=choice.why, hedged=False, quality=None,
                predicted_s=choice.predicted_s, rate_kbit_s=choice.rate_kbit_s)  # fmt: skip
     assert parse(Chosen, row, "timeline.jsonl").predicted_s == choice.predicted_s
+
+
+def test_a_frame_that_the_local_model_fails_has_no_stages_of_the_other_point():
+    def fails(rgb):
+        raise EngineError("broken")
+
+    local = SimpleNamespace(point=POINTS[4], local=True, pipeline=SimpleNamespace(run=fails))
+    results = []
+    flow = Flow(Policy((POINTS[4],)), [local], None, results.append)
+    frame = Frame(0, "a.jpg", 0.0, np.zeros((1, 1, 3), np.uint8))
+    job = Result(frame, Choice(0, "best", 0.1, None), 0.0)
+    job.stages = {"encoder": 1.0}  # of the request that was sent
+    flow._answer_here(job, 0, True)
+    assert results == [job] and (job.error, job.answer, job.stages) == ("broken", None, {})
+    assert job.hedged and (flow.counts.failed, flow.counts.answered) == (1, 0)

@@ -1,8 +1,10 @@
 """A client against a server that is hostile or wrong: bounds, and one sentence."""
 
 import base64
+import http.server
 import json
 import socket
+import socketserver
 import threading
 import time
 import zlib
@@ -185,3 +187,52 @@ def test_a_server_s_trace_that_no_run_can_hold_is_not_kept(tmp_path, changes):
     assert (
         path.read_text().startswith("t_s,a") and trace_facts(str(path)[:-3] + "json").session == 0
     )
+
+
+class _Sampling(http.server.BaseHTTPRequestHandler):
+    """A server with a sensor, whose clock is busy whenever it is asked the first time in a row."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        document = {"offers": ["energy"]}
+        if self.path.startswith("/v2/clock"):
+            self.server.asked += 1
+            now = time.monotonic()
+            document = {"received_s": now, "sent_s": now}
+        busy = self.path.startswith("/v2/clock") and self.server.asked in (1, 10)
+        self.answer(503 if busy else 200, document)
+
+    def do_POST(self):
+        self.server.connections.append((self.path.split("/")[-2], self.client_address))
+        csv = base64.b64encode(zlib.compress(b"t_s,a\n1,2\n")).decode()
+        self.answer(200, {"trace": "t", "about": {"format": 1, "rails": [RAIL]}, "csv": csv})
+
+    def answer(self, status, document):
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_server_s_trace_is_fetched_over_another_connection_and_from_a_busy_server(tmp_path):
+    """A network drops what is silent while a block runs; a busy server is asked for its clock again."""
+    kind = type("Threads", (socketserver.ThreadingMixIn, http.server.HTTPServer), {})
+    with kind(("127.0.0.1", 0), _Sampling) as server:
+        server.daemon_threads, server.asked, server.connections = True, 0, []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        path = tmp_path / "a.server.csv"
+        url = "http://127.0.0.1:%d" % server.server_address[1]
+        power = RemotePower(Endpoint(url), 30.0, str(path), 0)
+        power.begin()
+        assert power.why_not == [] and power.about is not None and server.asked == 9
+        power.end()
+        server.shutdown()
+    assert power.why_not == [] and server.asked == 18 and path.read_text() == "t_s,a\n1,2\n"
+    (begun, first), (ended, second) = server.connections
+    assert (begun, ended) == ("energy", "end") and first != second
+    assert len(trace_facts(str(path)[:-3] + "json").clock) == 2

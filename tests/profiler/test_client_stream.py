@@ -156,3 +156,51 @@ def test_a_request_that_is_cancelled_just_before_it_is_sent_fails_no_other():
     finally:
         stream.close()
         listener.close()
+
+
+@pytest.mark.parametrize("when", ["it is chosen", "the socket is waited for"])
+def test_a_request_that_is_taken_back_at_the_last_moment_is_not_sent(when):
+    """As by a flow that hedges: the others keep their connection and get their own answers."""
+
+    class Hedged(Stream):
+        def _first(self):
+            item = super()._first()
+            if when == "it is chosen" and item is not None and item.tag == "2":
+                self.cancel("2")
+            return item
+
+        def _wait(self, read, write, wait_s):
+            there = super()._wait(read, write, wait_s)
+            if when != "it is chosen" and write:
+                self.cancel("2")
+            return there
+
+    listener, served = socket.create_server(("127.0.0.1", 0)), []
+
+    def serve():
+        connection, _ = listener.accept()
+        data = b""
+        while True:
+            more = connection.recv(1 << 16)
+            if not more:
+                return
+            *whole, data = (data + more).split(b"\r\n\r\n")
+            for request in whole:
+                served.append(request.decode())
+                head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(request)
+                connection.sendall(head + request)
+
+    threading.Thread(target=serve, daemon=True).start()
+    done: queue.Queue = queue.Queue()
+    stream = Hedged(Endpoint("http://127.0.0.1:%d" % listener.getsockname()[1]), 5.0, done.put)
+    try:
+        stream.submit("1", b"one\r\n\r\n")
+        assert done.get(timeout=30).answer.body == b"one"
+        stream.submit("2", b"two\r\n\r\n")
+        stream.submit("3", b"three\r\n\r\n")
+        ended = done.get(timeout=30)
+        assert ended.tag == "3" and ended.answer.body == b"three" and done.empty()
+        assert served == ["one", "three"]
+    finally:
+        stream.close()
+        listener.close()

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import sys
 import threading
 import time
 
@@ -12,6 +13,9 @@ import pytest
 from scipy.integrate import simpson
 
 from splitwatt.profiler.analyse.energy import energy_of
+from splitwatt.profiler.config.config import load_config
+from splitwatt.profiler.execute import runner
+from splitwatt.profiler.execute.job import Options
 from splitwatt.profiler.records.run import read_run
 from tests.board.tiny import tiny_bundle
 from tests.energy.generated_load import joules as generated_joules
@@ -166,3 +170,22 @@ def test_no_sensor_is_told_once_and_the_profile_goes_on(bundles, tmp_path):
     assert code == 2 and "there is no folder" in err
     code, _, err = command(*arguments, "--driver", "generatd", "--out", tmp_path / "r")
     assert code == 2 and "unknown driver 'generatd'; did you mean generated" in err
+
+
+def test_why_there_is_no_energy_is_known_before_the_first_block(
+    tiny, config, tmp_path, capfd, monkeypatch
+):
+    run_block = runner.run_block
+
+    def marked(*arguments):
+        sys.stderr.write("a block begins\n")
+        return run_block(*arguments)
+
+    monkeypatch.setattr(runner, "run_block", marked)
+    options = Options(bundles=str(tiny), target="cpu")
+    runner.start_run(load_config(str(config(inferences=1))), options, str(tmp_path / "run"))
+    before, *blocks = capfd.readouterr().err.split("a block begins")
+    reason = "no energy: the server runs on the same machine"
+    assert before.count(reason) == 1 and len(blocks) == 2 and reason not in "".join(blocks)
+    document = read_run(str(tmp_path / "run")).document
+    assert document["power"]["why_not"] == ["the server runs on the same machine"]
