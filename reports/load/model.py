@@ -241,7 +241,7 @@ def slug(link: Link) -> str:
     return file_name(link.name)
 
 
-# How two links of one name may differ.
+# How two links of one name may differ, in the order in which it is tried.
 _DIFFERENCES = {
     "kind": "{}",
     "rate_kbit_s": "{:g} kbit/s",
@@ -258,7 +258,7 @@ _DIFFERENCES = {
 def printed_links(runs: Iterable[Run]) -> dict[Link, Link]:
     """Each link of the runs -> the link in print: links that differ never share a name or slug.
 
-    Links that differ only in their source are one link. If others share a name, the differences are
+    Links that differ only in their source are one link. If others share a name, the difference is
     appended to it: `100 kbit/s, shaped`.
     """
     unsourced = {NO_LINK._replace(source=""): NO_LINK}
@@ -273,13 +273,15 @@ def printed_links(runs: Iterable[Run]) -> dict[Link, Link]:
 
 def _own_name(link: Link, alike: list[Link]) -> str:
     """A name that no other one of these links has, which share a slug."""
+    names = [one.name for one in alike]
+    for key, text in _DIFFERENCES.items():
+        values = [getattr(one, key) or 0 for one in alike]
+        if len(set(values)) > 1 and len(set(map(file_name, names))) < len(names):
+            names = [f"{name}, {text.format(own)}" for name, own in zip(names, values, strict=True)]
+    slugs, at = list(map(file_name, names)), alike.index(link)
     if len(alike) == 1 or link == NO_LINK:
         return link.name
-    fields = [field for field in _DIFFERENCES if len({getattr(one, field) for one in alike}) > 1]
-    words = [[_DIFFERENCES[f].format(getattr(one, f) or 0) for f in fields] for one in alike]
-    at = alike.index(link)
-    name = ", ".join([link.name, *words[at]])
-    return name if words.count(words[at]) == 1 else f"{name} ({at + 1})"
+    return names[at] if slugs.count(slugs[at]) == 1 else f"{names[at]} ({at + 1})"
 
 
 def file_name(text: str) -> str:

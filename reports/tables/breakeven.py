@@ -7,6 +7,7 @@ import numpy as np
 
 from splitwatt.profiler.analyse.breakeven import BOARD, RATE, SERVER, Setting, break_even
 from splitwatt.profiler.analyse.rates import Case, case_of
+from splitwatt.profiler.analyse.times import charged_bytes
 from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series
 from splitwatt.reports.load.values import Value, missing, ordered
 from splitwatt.reports.metrics.latency import byte_sources, latency
@@ -175,7 +176,8 @@ def between(entry: Entry, local: Entry, link: Link, axis: str = RATE) -> Value:
 
 
 def _between(entry: Entry, local: Entry, link: Link, axis: str) -> Value:
-    if not entry.samples or not local.samples:
+    sent = entry.samples.known(lambda sample: charged_bytes(sample, link.bytes))
+    if not len(sent) or not local.samples:
         return missing("one of the two was not measured")
     one, two = _case(entry, link.bytes), _case(local, link.bytes)
     sources = computed_of(entry)

@@ -1,14 +1,16 @@
 """Damaged, mixed and partial runs: the report is made of what is there, and says what is not."""
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.profiler.records.run import read_run
-from splitwatt.reports.load.model import series_of
+from splitwatt.reports.load.model import printed_links, series_of, slug
 from splitwatt.reports.metrics.latency import latency
+from splitwatt.reports.tables.breakeven import breakeven_table, turns
 from splitwatt.reports.tables.savings import savings_by_row
 from splitwatt.reports.write.write import make_report
 from tests.reports.power import add_power
@@ -154,6 +156,31 @@ def test_links_of_one_name_keep_a_column_and_a_figure_each(tmp_path):
     assert len(set(names)) == len(names)
     assert {"latency_100_kbit_s_simulated", "latency_100_kbit_s_shaped"} <= set(names)
     assert "100 kbit/s, shaped: shaped, 100 kbit/s" in (folder / "report.md").read_text()
+
+
+def test_without_recorded_bytes_there_is_no_break_even(run):
+    with_lines(run / "samples.jsonl", lambda i, line: line.update(payload_bytes=None))
+    [series] = series_of([read_run(str(run))])
+    for row in breakeven_table([series]).rows:
+        assert row["fastest_kbit_s"].value is None and not row["fastest_kbit_s"].word
+    assert all(turn.board.value is None and not turn.board.word for turn in turns(series))
+
+
+def test_links_of_one_name_are_named_by_their_first_difference():
+    link = make_config(["LC1"], links=1).links[0]._replace(bytes="wire")
+    for others, names in (
+        ([link._replace(kind="shaped", bytes="payload")], ["simulated", "shaped"]),
+        ([link._replace(loss=0.5, latency_ms=5.0)], ["latency 0 ms", "latency 5 ms"]),
+        # The slugs of 1 and -1 are the same.
+        (
+            [link._replace(seed=1), link._replace(seed=-1)],
+            ["seed 2025", "seed 1 (2)", "seed -1 (3)"],
+        ),
+    ):
+        links = [link, *others]
+        shown = printed_links([SimpleNamespace(config=SimpleNamespace(links=links))])
+        assert [shown[one].name for one in links] == [f"{link.name}, {name}" for name in names]
+        assert len({slug(one) for one in shown.values()}) == len(links)
 
 
 @pytest.mark.parametrize("name", ["clock", "links", "stages", "starts", "memory", "windows"])

@@ -456,12 +456,28 @@ def own_config(tmp_path_factory):
     return folder / "r" / "report.html"
 
 
+@pytest.fixture(scope="module")
+def powered(tmp_path_factory):
+    """A page with traces of several rails."""
+    from splitwatt.reports.write.write import make_report
+    from tests.reports.power import add_power
+    from tests.reports.synthetic import make_config, write_run
+
+    folder = tmp_path_factory.mktemp("powered")
+    config = make_config(["LC20", "Ours5"], inferences=6)
+    run = write_run(folder / "run", config, "nano", same_machine=False)
+    add_power(run)
+    make_report([run], folder / "r")
+    return folder / "r" / "report.html"
+
+
 @pytest.mark.parametrize(
     ("whose", "state", "charts"),
     [
         ("page", "series=0&config=SC1&rate=37.5&open=all", 3),
         ("page", "series=2&hide=SC&shows=payload_kib", 3),
         ("own_config", "rate=100&open=all", 4),
+        ("powered", "open=all", 4),
     ],
 )
 def test_no_text_of_a_chart_covers_another_and_all_can_be_read(

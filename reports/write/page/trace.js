@@ -24,7 +24,7 @@ function drawTrace() {
     });
     const line = { fill: "none", stroke: i < 5 ? "var(--ink)" : "var(--quiet)", "stroke-width": 1.3, "stroke-dasharray": DASHES[i % 5] };
     add(chart, "path", { ...line, d: path }, rail + ", " + trace.provenance + " readings");
-    const at = bottom + 41 + 15 * i;
+    const at = bottom + 35 + 15 * i;
     add(chart, "path", { ...line, d: `M${left} ${at - 4}h24`, class: "key" });
     add(chart, "text", { x: left + 30, y: at }, "", rail);
   });
