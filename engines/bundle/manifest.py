@@ -300,7 +300,7 @@ class Head(NamedTuple):
         title="the name of a label set, a list of class names, or null"
     )  # fmt: skip
     top_k: Optional[int] = key("classes in the answer; classification's", minimum=1, default=None)
-    score_threshold: Optional[float] = key("of boxes in the answer; detection's", default=None)
+    score_threshold: Optional[float] = key("lower boxes are left out; detection only", default=None)
 
 
 @record
