@@ -9,7 +9,7 @@ from torch.utils.flop_counter import flop_registry
 # Operators that move, choose, reduce or compare: no multiply-accumulate by torchvision's definition.
 _FREE_NAMES = """
     _adaptive_avg_pool2d _local_scalar_dense _log_softmax _native_batch_norm_legit_no_training
-    _softmax _to_copy _unique2 _unsafe_view adaptive_avg_pool2d alias all amax amin any arange as_strided
+    _softmax _to_copy _unique2 _unsafe_index _unsafe_view adaptive_avg_pool2d alias all amax amin any arange as_strided
     argmax argmin avg_pool2d cat clone constant_pad_nd copy_ cudnn_batch_norm cumsum detach
     dropout embedding empty empty_like empty_strided fill_ flip full full_like gather
     hardsigmoid hardswish hardtanh im2col index index_put index_put_ index_select is_same_size

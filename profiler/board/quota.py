@@ -5,6 +5,7 @@ The group is deleted when it is closed; only the runner makes one.
 """
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -200,7 +201,7 @@ def _measured_share(folder: str, cpus: int) -> float:
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
-    said = done.stdout.decode("utf-8", "replace").strip()
+    said = json.loads(done.stdout.decode("utf-8") or "null")
     if done.returncode != 0:
         raise SplitwattError(said or "%s: no process of it ran" % folder, REMEDY)
     return float(said)
@@ -224,13 +225,13 @@ def main(argv: List[str]) -> int:
     try:
         join(argv[0])
     except SplitwattError as error:
-        print(error.message)
+        print(json.dumps(error.message))
         return 1
     start = time.monotonic()
     children = [_busy_child(start + _MEASURE_S) for _ in range(int(argv[1]))]
     used = [os.wait4(child, 0)[2] for child in children]
     used_s = sum(own.ru_utime + own.ru_stime for own in used)
-    print(used_s / (time.monotonic() - start) / len(children))
+    print(json.dumps(used_s / (time.monotonic() - start) / len(children)))
     return 0
 
 
