@@ -274,7 +274,8 @@ def window_energies(
     idle = _idle_watts(trace, readings, [window for window in windows if window.name == IDLE])
     results = []
     for window in windows:
-        rails, net = {}, {}
+        rails: Dict[str, RailEnergy] = {}
+        net: Dict[str, Optional[float]] = {}
         measured = trace_energy(trace, window.start_s, window.end_s, readings)
         for label, energy in measured.items():
             why = unmeasured(energy)
@@ -282,8 +283,9 @@ def window_energies(
                 energy = energy.refuse(why)
             rails[label] = energy
             joules, watts = energy.joules, idle[label]
-            known = joules is not None and watts is not None
-            net[label] = joules - watts * energy.covered_s if known else None  # type: ignore[operator]
+            net[label] = None
+            if joules is not None and watts is not None:
+                net[label] = joules - watts * energy.covered_s
         gross, total_net = total_joules(trace.total, rails), add_up(trace.total, net)
         results.append(WindowEnergy(window, rails, gross, net, total_net, idle))
     return results

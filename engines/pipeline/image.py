@@ -133,7 +133,7 @@ def image_names(folder: str) -> List[str]:
 
 
 def list_images(folder: str) -> List[str]:
-    """Paths of a folder's images, in the order of their names; UsageError if there is none."""
+    """Paths of a folder's images, in the order of their names; UsageError if it has no image."""
     if not os.path.isdir(folder):
         raise UsageError("there is no folder of images %s" % folder)
     paths = [os.path.join(folder, name) for name in image_names(folder)]

@@ -53,7 +53,7 @@ class FileCompressor(Codec):
     """A format of image files; both ends code with `splitwatt.engines.codecs`."""
 
     def __init__(self, kind: str, rate: str | None) -> None:
-        quality = None if rate in (None, "lossless") else int(rate)  # type: ignore[arg-type]
+        quality = None if rate is None or rate == "lossless" else int(rate)
         self._coding = Coding(kind, quality=quality)
         no_engines: dict[str, Any] = {}
         self._codec = open_codec(CodecSpec(kind, [], quality), [], no_engines.__getitem__)

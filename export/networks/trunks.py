@@ -48,7 +48,8 @@ class PooledClassifier(nn.Module):
 
     def forward(self, f4: Tensor) -> Tensor:
         """Logits (1, classes)."""
-        return self.fc(torch.flatten(self.pool(f4), 1))  # type: ignore[no-any-return]
+        logits: Tensor = self.fc(torch.flatten(self.pool(f4), 1))
+        return logits
 
 
 def resnet(bottleneck: Bottleneck, kind: str = "resnet50", **more: Any) -> Trunk:

@@ -96,12 +96,12 @@ def fit_encoder(
         widen: the factors of the channels of a double latent.
         last: the convolutions of the encoder's last layer whose sum is the latent.
     """
-    latent = encoder.double()(inputs.double())
+    latent: Tensor = encoder.double()(inputs.double())
     factor = _rounded(widen(latent))
     for layer in last(encoder[-1]):
         scale_channels(layer, factor)
     encoder.float()
-    return latent * factor[:, None, None]  # type: ignore[no-any-return]
+    return latent * factor[:, None, None]
 
 
 def fit_factorized(

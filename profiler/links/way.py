@@ -25,7 +25,7 @@ _DRAIN_LIMIT_S = 60.0
 
 class Way(NamedTuple):
     """What a client does for a shaped link: connect to the gate's address instead of the server's;
-    without a gate (`connect` is None) it keeps the rates itself. A rate is None where there is none.
+    without a gate (`connect` is None) it keeps the rates itself. A rate is None if the link has no limit in that direction.
     """
 
     connect: Optional[Tuple[str, int]]
