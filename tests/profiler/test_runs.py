@@ -22,17 +22,21 @@ from splitwatt.profiler.analyse.times import (
     uplink_payload_s,
 )
 from splitwatt.profiler.board.state import hardware
+from splitwatt.profiler.records.blocks import again_id
 from splitwatt.profiler.records.run import read_run
 from tests.profiler.conftest import RunningServer, command, start, wait_until
 
 
 def check_whole(run, inferences, repeats=1, warmup=1):
-    """Every sample of the plan once, none twice."""
+    """Every sample of the plan once, none twice. A block may have run again where a resume says why."""
     read = read_run(str(run))
-    plan = [row["id"] for row in read.document["blocks"]]
+    blocks = read.document["blocks"]
+    plan = [row["id"] for row in blocks]
     wanted = {(b, True, k) for b in plan for k in range(warmup)}
     wanted |= {(b, False, k) for b in plan for k in range(inferences)}
-    assert len(plan) == 2 * repeats
+    assert len([row for row in blocks if not row["again"]]) == 2 * repeats
+    repeated = {id for resume in read.document["resumed"] for id in resume.get("repeated", ())}
+    assert {row["id"] for row in blocks if row["again"]} == {again_id(id, 1) for id in repeated}
     assert {s.key for s in read.samples} == wanted
     assert len(read.samples) == len(wanted)
     return read

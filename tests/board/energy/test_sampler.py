@@ -46,16 +46,8 @@ def energy(*arguments, **kwargs):
     return process.returncode, out, err
 
 
-def generated(monitor):
-    """The monitor's windows, each (got, exact)."""
-    found = []
-    for result in monitor.results():
-        window = result.window
-        found.append((result.total_joules, joules(window.start_s, window.end_s)))
-    return found
-
-
-def test_windows_nest_and_repeat_and_are_right():
+def nested_windows():
+    """A monitor that recorded two windows inside another; ended, not yet closed."""
     with EnergyMonitor(driver="generated", hz=200) as monitor:
         monitor.begin("all")
         for _ in range(2):
@@ -63,12 +55,26 @@ def test_windows_nest_and_repeat_and_are_right():
             time.sleep(0.3)
             monitor.end("half")
         monitor.end("all")
-    assert [w.name for w in monitor.windows] == ["half", "half", "all"]
-    for got, exact in generated(monitor):
-        assert got == pytest.approx(exact, rel=1e-3)
-    folder = os.path.dirname(monitor.trace_path)
-    monitor.close()
-    assert not os.path.exists(folder)
+    return monitor
+
+
+def test_windows_nest_and_repeat_and_are_right():
+    for _ in range(10):
+        monitor = nested_windows()
+        assert [w.name for w in monitor.windows] == ["half", "half", "all"]
+        stalled = False
+        for result in monitor.results():
+            exact = joules(result.window.start_s, result.window.end_s)
+            gaps = result.rails["generated"].gaps > 0  # the machine stopped the sampler
+            right = result.total_joules == pytest.approx(exact, rel=1e-3)
+            assert right or (gaps and result.total_joules is None)
+            stalled = stalled or gaps
+        folder = os.path.dirname(monitor.trace_path)
+        monitor.close()
+        assert not os.path.exists(folder)
+        if not stalled:
+            return
+    pytest.fail("the machine stopped the sampler for over 0.1 s in each of ten runs")
 
 
 def test_a_window_costs_less_than_20_us():
