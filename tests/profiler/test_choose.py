@@ -12,6 +12,7 @@ import yaml
 from splitwatt.profiler.analyse.times import server_s
 from splitwatt.profiler.deploy.policy import read_policy
 from splitwatt.profiler.records.run import read_run
+from tests.board.stalls import check_traces, undisturbed
 from tests.conftest import ROOT
 from tests.profiler.conftest import command
 
@@ -129,7 +130,7 @@ def test_a_policy_holds_what_was_measured_and_run_takes_it(tiny, config, tmp_pat
 
 def test_a_bound_of_joules_is_met_by_the_end_of_their_interval_alone(tiny, tmp_path):
     """A made-up sensor's joules, integrated by scipy over each of the run's traces."""
-    path, config = tmp_path / "run", tmp_path / "local.yaml"
+    config = tmp_path / "local.yaml"
     config.write_text("""
 format: 1
 name: local
@@ -139,9 +140,16 @@ repeats: 2
 links: [{name: "100 kbit/s", kind: simulated, rate_kbit_s: 100}]
 configurations: {LC1: {local: [tiny_local]}}
 """)
-    code, _, err = command("profile", "--config", config, "--bundles", tiny, "--driver", "generated",
-                           "--out", path)  # fmt: skip
-    assert code == 0, err
+
+    def measured(n):
+        out = tmp_path / ("run%d" % n)
+        code, _, err = command("profile", "--config", config, "--bundles", tiny, "--driver",
+                               "generated", "--out", out)  # fmt: skip
+        assert code == 0, err
+        check_traces(out)
+        return out
+
+    path = undisturbed(measured)
     _, document = chosen(path, "--deadline", "100s", "--share", "0.5")
     [row] = document["configurations"]
     value, low, high = (row["joules"][name] for name in ("value", "low", "high"))

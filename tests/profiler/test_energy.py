@@ -17,6 +17,7 @@ from splitwatt.profiler.config.config import load_config
 from splitwatt.profiler.execute import runner
 from splitwatt.profiler.execute.job import Options
 from splitwatt.profiler.records.run import read_run
+from tests.board.stalls import check_traces, undisturbed
 from tests.board.tiny import tiny_bundle
 from tests.energy.generated_load import joules as generated_joules
 from tests.energy.trees import build
@@ -83,15 +84,22 @@ def rows_of(run, name):
 
 
 def test_joules_of_a_profile_are_scipys(bundles, tmp_path):
-    tree, run = tmp_path / "sys", tmp_path / "run"
+    tree = tmp_path / "sys"
     build(str(tree), "nano", "iio")
     (tmp_path / "c.yaml").write_text(CONFIG.format(inferences=120))
-    with Load(tree) as load:
-        code, _, err = command(
-            "profile", "--config", tmp_path / "c.yaml", "--bundles", bundles, "--target", "nano",
-            "--sysfs", tree, "--out", run,
-        )  # fmt: skip
-    assert code == 0, err
+
+    def measured(n):
+        run = tmp_path / ("run%d" % n)
+        with Load(tree) as load:
+            code, _, err = command(
+                "profile", "--config", tmp_path / "c.yaml", "--bundles", bundles, "--target",
+                "nano", "--sysfs", tree, "--out", run,
+            )  # fmt: skip
+        assert code == 0, err
+        check_traces(run)
+        return load, run
+
+    load, run = undisturbed(measured)
     read = read_run(str(run))
     assert read.document["sensors"] == {"sysfs": str(tree), "driver": None}
     (energy,) = energy_of(read)
@@ -137,13 +145,19 @@ def test_joules_of_a_profile_are_scipys(bundles, tmp_path):
 
 
 def test_a_generated_load_is_called_so_and_has_its_own_joules(bundles, tmp_path):
-    run = tmp_path / "run"
     (tmp_path / "c.yaml").write_text(CONFIG.format(inferences=60))
-    code, _, err = command(
-        "profile", "--config", tmp_path / "c.yaml", "--bundles", bundles, "--target", "nano",
-        "--driver", "generated", "--out", run,
-    )  # fmt: skip
-    assert code == 0, err
+
+    def measured(n):
+        run = tmp_path / ("run%d" % n)
+        code, _, err = command(
+            "profile", "--config", tmp_path / "c.yaml", "--bundles", bundles, "--target", "nano",
+            "--driver", "generated", "--out", run,
+        )  # fmt: skip
+        assert code == 0, err
+        check_traces(run)
+        return run
+
+    run = undisturbed(measured)
     (energy,) = energy_of(read_run(str(run)))
     assert energy.provenance == "generated"
     (work,) = [w for w in rows_of(run, "windows.jsonl") if w["name"] == "inferences"]

@@ -26,6 +26,7 @@ from splitwatt.profiler.links.shaped import Shaped
 from splitwatt.profiler.links.way import way_of
 from splitwatt.profiler.records.run import read_run
 from tests.bench.links import compare
+from tests.board.stalls import undisturbed
 from tests.board.tiny import read_document, tiny_bundle, write_document
 from tests.conftest import ROOT
 from tests.profiler.conftest import CONFIG, RunningServer, command, start, wait_until
@@ -84,11 +85,16 @@ def check_rates(shaped, uplink, downlink=None):
 
 @needs_kernel
 def test_a_kernel_shaped_link_takes_what_the_records_derive(alone, config, tiny, tmp_path):
-    shaped, err = profiled(config, tiny, tmp_path / "run", "shaped:100kbit,via=kernel")
-    assert "shaped by the kernel (tbf)" in err
+    def measured(n):
+        base = profiled(config, tiny, tmp_path / ("alone%d" % n), "none")[0] if n else alone
+        shaped, err = profiled(config, tiny, tmp_path / ("run%d" % n), "shaped:100kbit,via=kernel")
+        assert "shaped by the kernel (tbf)" in err
+        check_link(base, shaped, 100.0)
+        return shaped
+
+    shaped = undisturbed(measured)
     link = shaped.document["link"]
     assert (link["via"], link["burst_bytes"], link["rate_kbit_s"]) == ("kernel", 1514, 100.0)
-    check_link(alone, shaped, 100.0)
     for sample in shaped.measured():
         (request,) = sample.requests
         assert request.drain_s is not None
@@ -98,9 +104,14 @@ def test_a_kernel_shaped_link_takes_what_the_records_derive(alone, config, tiny,
 
 
 def test_a_token_bucket_of_our_own_takes_the_same(alone, config, tiny, tmp_path):
-    shaped, err = profiled(config, tiny, tmp_path / "run", "shaped:100kbit/500kbit,via=user")
-    assert "a token bucket of our own" in err and shaped.document["link"]["gate"] is None
-    check_rates(shaped, uplink=100.0, downlink=500.0)
+    def measured(n):
+        out = tmp_path / ("run%d" % n)
+        shaped, err = profiled(config, tiny, out, "shaped:100kbit/500kbit,via=user")
+        assert "a token bucket of our own" in err and shaped.document["link"]["gate"] is None
+        check_rates(shaped, uplink=100.0, downlink=500.0)
+        return shaped
+
+    shaped = undisturbed(measured)
     one = next(iter(shaped.measured()))
     assert one.requests[0].drain_s is None
 

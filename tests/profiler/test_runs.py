@@ -326,7 +326,7 @@ def test_a_resume_with_other_things_is_refused(tiny, tmp_path, config):
     from splitwatt.engines.photos import default_photos
 
     shutil.copy(default_photos()[0], images / "a.jpg")
-    common = ("--config", config(inferences=1), "--images", images)
+    common = ("--config", config(inferences=5), "--images", images)
     code, _, err = command("profile", *common, "--bundles", bundles, "--out", run)
     assert code == 0, err
     before = (run / "samples.jsonl").read_bytes()
@@ -335,7 +335,7 @@ def test_a_resume_with_other_things_is_refused(tiny, tmp_path, config):
     assert code == 1 and "differs from the run's in inferences" in err
     code, _, err = command("profile", "--resume", run, "--threads", 2)
     assert code == 1 and "began with --threads left out, not 2" in err
-    assert command("profile", "--resume", run, "--config", config(inferences=1),
+    assert command("profile", "--resume", run, "--config", config(inferences=5),
                    "--images", images)[0] == 0  # fmt: skip
     manifest = bundles / "cpu" / "tiny_local" / "manifest.json"
     manifest.write_text(manifest.read_text() + " ")

@@ -25,6 +25,7 @@ from splitwatt.profiler.execute.work import stages_left
 from splitwatt.profiler.links.link import framed_bytes, seconds
 from splitwatt.profiler.records.blocks import StageBlock
 from splitwatt.profiler.records.run import read_run
+from tests.board.stalls import check_traces, undisturbed
 from tests.conftest import COMMAND, ROOT
 from tests.energy.generated_load import joules as generated_joules
 from tests.profiler import oracles
@@ -87,8 +88,13 @@ def profiled(tiny, elsewhere, tmp_path_factory):
         bundles=str(tiny), target="cpu", server=elsewhere.url, token_file=elsewhere.token_file,
         driver="generated",
     )  # fmt: skip
-    result = start_run(config, options, str(folder / "run"))
-    yield result, options
+
+    def measured(n):
+        result = start_run(config, options, str(folder / ("run%d" % n)))
+        check_traces(result.path)
+        return result
+
+    yield undisturbed(measured), options
     monkeypatch.undo()
 
 

@@ -27,6 +27,7 @@ from splitwatt.energy.monitor import EnergyMonitor
 from splitwatt.energy.rail_set import NoSensorError, open_rails
 from splitwatt.energy.rails.rail import AVERAGE, Rail
 from splitwatt.energy.trace.files import TraceWriter, rail_records, read_trace
+from tests.board.stalls import check_output, check_times, undisturbed
 from tests.board.tiny import COMMAND
 from tests.energy import trees
 
@@ -150,9 +151,15 @@ def test_readings_that_mostly_fail_are_not_interpolated(tmp_path):
 def test_a_replay_plays_nothing_in_a_gap(tmp_path):
     times = spaced(21, 100) + spaced(200, 100, 0.7)
     path = csv(tmp_path / "t.csv", times, [5.0] * len(times))
-    monitor = EnergyMonitor(driver="replay", options={"trace": path}, hz=100)
-    with monitor:
-        time.sleep(1.6)
+
+    def played_once(n):
+        monitor = EnergyMonitor(driver="replay", options={"trace": path}, hz=100)
+        with monitor:
+            time.sleep(1.6)
+        check_times(monitor.trace().times)
+        return monitor
+
+    monitor = undisturbed(played_once)
     played = monitor.trace()
     steps = [later - at for at, later in zip(played.times, played.times[1:])]
     late_s = sum(step for step in steps if step > 0.02)  # on a busy machine
@@ -219,7 +226,9 @@ def total_of(root, target="server", seconds=1.2):
         monitor.end("work")
         time.sleep(0.1)
     (work,) = monitor.results()
-    sampled = None if work.total_joules is None else work.total_joules / seconds
+    check_times(monitor.trace().times)
+    lasted_s = work.window.end_s - work.window.start_s
+    sampled = None if work.total_joules is None else work.total_joules / lasted_s
     with open_rails(target, str(root), driver="rapl") as rails:
         reading = read_once(rails)
     with Endpoint(target, str(root), host="127.0.0.1", port=0, driver="rapl", hz=10) as endpoint:
@@ -278,9 +287,12 @@ def totals(tmp_path_factory):
     """What `total_of` gives for each of `TOTALS`: it waits more than it works, so several at once."""
 
     def measured(case):
-        root = tmp_path_factory.mktemp("zones")
-        with Counters(root, case[0]):
-            return total_of(root)
+        def once(n):
+            root = tmp_path_factory.mktemp("zones")
+            with Counters(root, case[0]):
+                return total_of(root)
+
+        return undisturbed(once)
 
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(measured, TOTALS))
@@ -615,5 +627,10 @@ def test_a_command_s_joules_say_what_averaging_hides(tmp_path):
     writer.close({})
     command = COMMAND + ["energy", "record", "--replay", path, "--hz", "100", "--",
                          sys.executable, "-c", "import time; time.sleep(1.5)"]  # fmt: skip
-    output = subprocess.check_output(command, stderr=subprocess.DEVNULL).decode("utf-8")
-    assert "warning: gpu0: its readings are averages" in output
+
+    def check(n):
+        output = subprocess.check_output(command, stderr=subprocess.DEVNULL).decode("utf-8")
+        check_output(output)
+        assert "warning: gpu0: its readings are averages" in output
+
+    undisturbed(check)

@@ -27,6 +27,7 @@ from splitwatt.energy.sampler.process import Sampling
 from splitwatt.energy.sampler.sampler import Sampler
 from splitwatt.energy.sampler.sensor_rate import sampling_rate
 from splitwatt.energy.trace.files import read_trace
+from tests.board.stalls import check_output, check_times, undisturbed
 from tests.board.tiny import COMMAND, ROOT
 from tests.energy import trees
 from tests.energy.generated_load import joules
@@ -59,22 +60,18 @@ def nested_windows():
 
 
 def test_windows_nest_and_repeat_and_are_right():
-    for _ in range(10):
+    def check(n):
         monitor = nested_windows()
         assert [w.name for w in monitor.windows] == ["half", "half", "all"]
-        stalled = False
+        check_times(monitor.trace().times)
         for result in monitor.results():
             exact = joules(result.window.start_s, result.window.end_s)
-            gaps = result.rails["generated"].gaps > 0  # the machine stopped the sampler
-            right = result.total_joules == pytest.approx(exact, rel=1e-3)
-            assert right or (gaps and result.total_joules is None)
-            stalled = stalled or gaps
+            assert result.total_joules == pytest.approx(exact, rel=1e-3)
         folder = os.path.dirname(monitor.trace_path)
         monitor.close()
         assert not os.path.exists(folder)
-        if not stalled:
-            return
-    pytest.fail("the machine stopped the sampler for over 0.1 s in each of ten runs")
+
+    undisturbed(check)
 
 
 def test_a_window_costs_less_than_20_us():
@@ -373,29 +370,42 @@ def test_command_integrate(tmp_path):
 def test_command_record(tmp_path):
     trees.build(str(tmp_path / "sys"), "nano", "iio")
     kept = str(tmp_path / "kept.csv")
-    code, out, _ = energy(
-        "record", "--json", "--sysfs", tmp_path / "sys", "--hz", "200", "--idle", "0.8", "--runs",
-        "2", "--output", kept, "--", sys.executable, "-c",
-        "import time; print('hello'); time.sleep(0.9)",
-    )  # fmt: skip
-    assert code == 0
-    result = json.loads(out)
-    assert [run["exit_code"] for run in result["runs"]] == [0, 0]
-    run = result["runs"][0]
-    assert run["total_joules"] == pytest.approx(4.0 * run["seconds"], rel=0.02)
-    assert run["total_net_joules"] == pytest.approx(0.0, abs=0.05)
-    assert result["sampler"]["lost"] == 0
+
+    def check(n):
+        if os.path.exists(kept):
+            os.remove(kept)
+            os.remove(str(tmp_path / "kept.json"))
+        code, out, _ = energy(
+            "record", "--json", "--sysfs", tmp_path / "sys", "--hz", "200", "--idle", "0.8",
+            "--runs", "2", "--output", kept, "--", sys.executable, "-c",
+            "import time; print('hello'); time.sleep(0.9)",
+        )  # fmt: skip
+        assert code == 0
+        check_output(out)
+        result = json.loads(out)
+        assert [run["exit_code"] for run in result["runs"]] == [0, 0]
+        run = result["runs"][0]
+        assert run["total_joules"] == pytest.approx(4.0 * run["seconds"], rel=0.02)
+        assert run["total_net_joules"] == pytest.approx(0.0, abs=0.05)
+        assert result["sampler"]["lost"] == 0
+
+    undisturbed(check)
     assert os.path.exists(kept)
-    code, out, err = energy(
-        "record", "--sysfs", tmp_path / "sys", "--runs", "3", "--", sys.executable, "-c",
-        "import time; time.sleep(0.8)", env=dict(os.environ, PYTHONIOENCODING="utf-8"),
-    )  # fmt: skip
-    assert code == 0 and "run 2 of 3 is done, about" in err
-    lines = out.splitlines()
-    assert lines[0].startswith("Benchmark: ")
-    assert lines[1].startswith("  Time (mean \u00b1 \u03c3):")
-    assert lines[2].startswith("  Range (min \u2026 max):") and "3 runs" in lines[2]
-    assert lines[3].startswith("  Energy (mean \u00b1 \u03c3):") and "(POM_5V_IN)" in lines[3]
+
+    def check_text(n):
+        code, out, err = energy(
+            "record", "--sysfs", tmp_path / "sys", "--runs", "3", "--", sys.executable, "-c",
+            "import time; time.sleep(0.8)", env=dict(os.environ, PYTHONIOENCODING="utf-8"),
+        )  # fmt: skip
+        assert code == 0 and "run 2 of 3 is done, about" in err
+        check_output(out)
+        lines = out.splitlines()
+        assert lines[0].startswith("Benchmark: ")
+        assert lines[1].startswith("  Time (mean \u00b1 \u03c3):")
+        assert lines[2].startswith("  Range (min \u2026 max):") and "3 runs" in lines[2]
+        assert lines[3].startswith("  Energy (mean \u00b1 \u03c3):") and "(POM_5V_IN)" in lines[3]
+
+    undisturbed(check_text)
     code, out, _ = energy("record", "--driver", "generated", "--", "false")
     assert code == 1 and "exit code 1" in out
     assert energy("record", "--driver", "generated")[0] == 2
