@@ -2,8 +2,8 @@
 
 The modules import each other one way: those on a line only from lines above it.
 
-    errors, printable, version, nvml
-    files, names
+    errors, printable, nvml
+    files, names, version
     input                           text, JSON and YAML from anywhere, checked
     targets, install, child
     detect, cli

@@ -48,10 +48,11 @@ def parser_of(command: Command, *below: str) -> argparse.ArgumentParser:
 
 def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
     """An argument parser with the flags that every command has (`--json`, `--debug`)."""
+    lines = [wrapped(line).replace("\n", " \\\n  ") for line in example.splitlines()]
     result = _Parser(
         prog="splitwatt " + verb,
         description=wrapped(summary),
-        epilog="example:\n  " + wrapped(example).replace("\n", " \\\n  "),
+        epilog="example:\n  " + "\n  ".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     result.add_argument(

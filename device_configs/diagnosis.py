@@ -5,11 +5,11 @@ A room has a file `doctor.py` with `checks() -> List[Check]`.
 
 import importlib
 import importlib.util
-import sys
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.install import install_command
+from splitwatt.device_configs.version import HOST_ONLY, ON_HOST
 
 Check = NamedTuple("Check", [("name", str), ("ok", bool), ("detail", str), ("remedy", str)])
 Check.__doc__ = """One check: its name, whether it passed, a detail, and the command that adds what is
@@ -44,7 +44,7 @@ def broken(room: str, error: BaseException) -> List[Check]:
 # Each is imported by its name and only if it is installed, so this room depends on none of them.
 ROOMS = ("device_configs", "engines", "profiler", "energy", "export", "reports")
 # The rooms that only a host runs: a board's Python cannot parse their files.
-_HOST_ROOMS, _HOST_PYTHON = ("export", "reports"), (3, 10)
+_HOST_ROOMS = ("export", "reports")
 
 
 def doctor(argv: List[str]) -> int:
@@ -74,8 +74,8 @@ def ask(rooms: Tuple[str, ...]) -> Iterator[Tuple[str, List[Check]]]:
     for room in rooms:
         if importlib.util.find_spec("splitwatt." + room) is None:
             continue
-        if room in _HOST_ROOMS and sys.version_info < _HOST_PYTHON:
-            yield room, [Check(room, False, "runs on a host, with Python 3.10 or newer", "")]
+        if room in _HOST_ROOMS and not ON_HOST:
+            yield room, [Check(room, False, HOST_ONLY, "")]
             continue
         try:
             checks = importlib.import_module("splitwatt.%s.doctor" % room).checks()

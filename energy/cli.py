@@ -91,7 +91,13 @@ def _watch(argv: List[str]) -> int:
     arguments = _parser("watch", "splitwatt energy watch --target nano")
     add = arguments.add_argument
     add("--seconds", type=seconds, metavar="S", help="stop after S seconds")
-    add("--interval", type=seconds, default=0.5, metavar="S", help="refresh interval")
+    add(
+        "--interval",
+        type=seconds,
+        default=0.5,
+        metavar="S",
+        help="seconds between updates (default: 0.5)",
+    )
     options = arguments.parse_args(argv)
     last = watch(_sources(options), options.interval, options.seconds, not options.json)
     if options.json:

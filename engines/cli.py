@@ -10,10 +10,10 @@ def build(argv: List[str]) -> int:
     """`splitwatt build BUNDLE`: on the board itself, native libraries and engines."""
     arguments = parser(
         "build",
-        "Prepare bundles on the machine that runs them: compile the range coder (where CUDA is,\n"
-        "its TensorRT plugin too), then build TensorRT engines where the bundle's\n"
-        "target has TensorRT. With --backend tensorrt-rtx, engines for another machine's RTX GPU.\n"
-        "What is there already is kept.",
+        "Prepare bundles on the machine that runs them: compile the range coder (with CUDA also\n"
+        "its TensorRT plugin), then build TensorRT engines if the bundle's target has TensorRT.\n"
+        "--backend tensorrt-rtx builds engines for another machine's RTX GPU.\n"
+        "Existing libraries and engines are kept.",
         "splitwatt build bundles/nano/ladon_r50@0.32",
     )
     add = arguments.add_argument
@@ -22,18 +22,18 @@ def build(argv: List[str]) -> int:
     add("--placement", choices=["board", "server"], help=text)
     text = "runtime to build for; tensorrt-rtx needs no GPU here (default: %(default)s)"
     add("--backend", choices=["tensorrt", "tensorrt-rtx"], default="tensorrt", help=text)
-    text = "the YAML of the bundle's target, where it is one of your own"
+    text = "the YAML of the bundle's target, if it is your own"
     add("--target", metavar="FILE", help=text)
-    text = "of the engines (default: what the bundle was exported in)"
+    text = "precision of the engines (default: the bundle's)"
     add("--precision", choices=["fp32", "fp16", "int8"], help=text)
-    text = "memory for one kernel (default: the target's)"
+    text = "most memory for one kernel, in MB (default: the target's)"
     add("--workspace-mb", type=whole(1, 1 << 20), metavar="MB", help=text)
-    text = "the most elongated image, longer side over shorter (default: %(default)s)"
+    text = "largest ratio of an image's longer to its shorter side (default: %(default)s)"
     add("--aspect", type=number(1, 100), default=2.4, metavar="RATIO", help=text)
     text = "run parts that TensorRT cannot parse or build in onnxruntime, and record it"
     add("--fall-back", action="store_true", help=text)
     add("--no-engines", action="store_true", help="compile native libraries only")
-    text = "compile for a GPU although none is seen here"
+    text = "compile for a GPU even if this machine has none"
     add("--cuda", action="store_true", default=None, help=text)
     add("--again", action="store_true", help="rebuild existing libraries and engines")
     options = arguments.parse_args(argv)
@@ -65,13 +65,13 @@ def verify(argv: List[str]) -> int:
     """`splitwatt verify BUNDLE`: 0 when every check passes, 1 otherwise."""
     arguments = parser(
         "verify",
-        "Run a bundle's own photographs on this machine and compare with the outputs it carries.",
+        "Run a bundle's own photographs on this machine and compare the outputs with its expected ones.",
         "splitwatt verify bundles/cpu/ladon_r50@0.32",
     )
     add = arguments.add_argument
     add("bundle", metavar="BUNDLE", help="the bundle's folder, or a folder of bundles")
-    add("--backend", default="cpu", help="what runs the parts (default: %(default)s)")
-    text = "what runs the server's parts (default: the same)"
+    add("--backend", default="cpu", help="backend of the board's parts (default: %(default)s)")
+    text = "backend of the server's parts (default: the same)"
     add("--server-backend", metavar="BACKEND", help=text)
     options = arguments.parse_args(argv)
 

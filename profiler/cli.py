@@ -186,34 +186,36 @@ def _profile_parser() -> argparse.ArgumentParser:
     result = parser("profile", "Time configurations on this board against a server.", EXAMPLE)
     add = result.add_argument
     add("--config", metavar="FILE", help="table3.yaml, demo.yaml, or a file of your own")
-    add("--only", metavar="IDS", help="these configurations alone, as LC1,SC1,Ours1")
+    add("--only", metavar="IDS", help="only these configurations, such as LC1,SC1,Ours1")
     add("--images", metavar="DIR", help="a folder of images instead of the config's")
     add("--target", metavar="NAME|FILE",
-        help="whose bundles to run, or its YAML (default: %s)" % DEFAULT_TARGET)  # fmt: skip
-    add("--backend", help="what runs the board's parts, instead of the config's")
-    add("--pipelined", action="store_true", help="measure throughput beside latency")
+        help="target whose bundles to run, or its YAML (default: %s)" % DEFAULT_TARGET)  # fmt: skip
+    add("--backend", help="backend of the board's parts, instead of the config's")
+    add("--pipelined", action="store_true", help="also measure throughput")
     add("--threads", type=positive, help="threads per inference (default: the backend's choice)")
     add("--bundles", metavar="DIR", help="the folder of bundles (default: bundles)")
     add("--link", metavar="KIND:RATE", action="append", default=[], help="simulated:lora, "
         "shaped:100kbit, none, ... instead of the config's (docs/links.md); may be repeated")  # fmt: skip
-    add_server_flags(result, backend=False, default="start one here, and stop it")
+    add_server_flags(
+        result, backend=False, default="start one on this machine and stop it at the end"
+    )
     add("--timeout", type=seconds, default=60.0, help="request timeout in seconds, "
         "excluding transfer over a shaped link (default: 60)")  # fmt: skip
     add("--sysfs", metavar="DIR", help="directory to use instead of /sys for power sensors")
     add("--driver", metavar="NAME", help="use only this driver for power, e.g. generated")
     add("--board-quota", metavar="X", type=number(0.01, 1.0),
-        help="stand in for a slower board: its process gets this share of the processors, 0.12 "
-        "for one eighth of the speed (Linux control groups)")  # fmt: skip
+        help="emulate a slower board: its process gets this share of the processors, such as "
+        "0.12 for about one eighth of the speed (needs Linux control groups)")  # fmt: skip
     add("--boards", metavar="N", type=whole(1, 10000), help="also find how many boards the server "
-        "carries, up to N: replay their frames until 1 %% of them miss --deadline")  # fmt: skip
+        "can serve, up to N: replay their frames until 1 %% of them miss --deadline")  # fmt: skip
     add("--fps", type=number(0.001, 1000), metavar="F",
-        help="with --boards: frames of a board per second (default: 1)")  # fmt: skip
+        help="with --boards: frames per second of each board (default: 1)")  # fmt: skip
     add("--deadline", type=deadline, metavar="TIME",
-        help="with --boards: from sending to answer, as 500ms (the default)")  # fmt: skip
+        help="with --boards: longest time from sending a frame to its answer (default: 500ms)")  # fmt: skip
     add("--arrivals", choices=("poisson", "fixed"),
-        help="with --boards: frames come at random (default), or every 1/F s")  # fmt: skip
+        help="with --boards: frames arrive at random times (poisson, the default) or every 1/F s")  # fmt: skip
     add("--out", metavar="RUN", help="the run folder (default: a new one in runs/)")
-    add("--resume", metavar="RUN", help="finish a run that was cut off")
+    add("--resume", metavar="RUN", help="finish a run that was interrupted")
     return result
 
 
@@ -223,13 +225,13 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--engine", choices=sorted(_ENGINES), default="embedded", help="default: embedded")
     add("--cluster", metavar="FILE", help="replicas and autoscaling of --engine ray, YAML")
     add("bundle", metavar="BUNDLE", nargs="*",
-        help="serve these alone: bundles, or folders of bundles (default: those in --bundles)")  # fmt: skip
+        help="bundles to serve, or folders of bundles (default: all in --bundles)")  # fmt: skip
     add("--bundles", metavar="DIR", help="the folder of bundles (default: bundles)")
     add("--target", metavar="NAME|FILE",
-        help="whose bundles to serve (default: the only one there, or cpu)")  # fmt: skip
+        help="target whose bundles to serve (default: the only one in --bundles, or cpu)")  # fmt: skip
     add("--host", default=None, help="the address to listen on (default: 127.0.0.1)")
     add("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
-    add("--backend", default="cpu", help="what runs the server's parts (default: cpu)")
+    add("--backend", default="cpu", help="backend of the server's parts (default: cpu)")
     add("--threads", type=positive, help="threads per inference (default: the backend's choice)")
     add("--workers", type=positive, help="parallel inferences (default: 1)")
     add("--queue", type=positive, default=64, help="maximum queued requests (default: 64)")
@@ -237,13 +239,13 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--memory-mb", type=positive, metavar="MB",
         help="memory budget for models (default: half of RAM)")  # fmt: skip
     add("--lan", action="store_true",
-        help="listen to the network, with a new token and certificate")  # fmt: skip
-    add("--token-file", metavar="FILE", help="ask for the token in this file")
+        help="listen on the network, with a new token and certificate")  # fmt: skip
+    add("--token-file", metavar="FILE", help="require the token in this file")
     add("--cert", metavar="FILE", help="the server's certificate, PEM")
     add("--key", metavar="FILE", help="the certificate's key, PEM")
     add("--energy", action="store_true", help="let boards sample this machine's power too")
     add("--energy-target", metavar="NAME|FILE",
-        help="target whose power rails it has (default: auto-detected)")  # fmt: skip
+        help="with --energy: target whose rails this machine has (default: auto-detected)")  # fmt: skip
     add("--sysfs", metavar="DIR", help="directory to use instead of /sys")
     add("--driver", metavar="NAME", help="use only this driver, e.g. generated")
     add("--ready-file", metavar="FILE", help="write the URL here once it listens")

@@ -3,12 +3,12 @@
 import glob
 import os
 import shutil
-import sys
 from typing import List
 
 from splitwatt.device_configs.diagnosis import Check, package
 from splitwatt.device_configs.input.small_files import table_bytes, text_of
 from splitwatt.device_configs.install import install_command
+from splitwatt.device_configs.version import HOST_ONLY, ON_HOST
 from splitwatt.profiler.links.parse import parse_link
 from splitwatt.profiler.links.shaped import Shaped
 
@@ -68,7 +68,7 @@ def _swap(root: str) -> Check:
 
 
 def _server() -> List[Check]:
-    if sys.version_info < (3, 10):
-        return [Check("serve", False, "the server needs Python 3.10 or newer", "")]
+    if not ON_HOST:
+        return [Check("serve", False, "the server " + HOST_ONLY, "")]
     remedy = install_command("serve")
     return [package(name, "splitwatt serve", remedy) for name in ("starlette", "uvicorn")]

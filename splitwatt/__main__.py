@@ -10,7 +10,7 @@ from typing import List, Optional
 from splitwatt.device_configs.cli import Command, guarded
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import suggestion
-from splitwatt.device_configs.version import __version__
+from splitwatt.device_configs.version import ON_HOST, __version__, check_host
 
 # verb -> (module that has a function of its name, what it does)
 VERBS = {
@@ -57,7 +57,6 @@ VERBS = {
 
 # What runs on a host: a board's Python cannot even read these files.
 _HOST_VERBS = ("models", "weights", "export", "bundle", "calibrate", "report", "compare", "serve")
-_HOST_PYTHON = (3, 10)
 # A verb of verbs, each with a parser of its own.
 BELOW = {"energy": ("read", "watch", "record", "integrate", "serve")}
 
@@ -100,18 +99,14 @@ def _export_missing(argv: List[str]) -> bool:
 
 
 def _run(verb: str, argv: List[str]) -> int:
-    if not runs_here(verb):
-        raise UsageError(
-            "splitwatt %s needs Python %d.%d or newer and this is %d.%d"
-            % ((verb,) + _HOST_PYTHON + sys.version_info[:2]),
-            "run it on a host; a board profiles, verifies and measures",
-        )
+    if verb in _HOST_VERBS:
+        check_host("splitwatt " + verb, "run it on a host; a board profiles, verifies and measures")
     return command_of(verb)(argv)
 
 
 def runs_here(verb: str) -> bool:
     """Can this Python read the verb's files?"""
-    return verb not in _HOST_VERBS or sys.version_info >= _HOST_PYTHON
+    return ON_HOST or verb not in _HOST_VERBS
 
 
 def command_of(verb: str) -> Command:

@@ -79,6 +79,14 @@ def test_the_reference_of_the_commands_is_that_of_their_parsers():
     assert commands_page.PAGE.read_text() == commands_page.page(), "python -m tools.commands_page"
 
 
+def test_each_line_of_an_example_of_a_command_is_a_command_of_its_own():
+    examples = re.findall(r"```\n(.*?)```", commands_page.page(), re.DOTALL)
+    lines = [line for example in examples for line in example.splitlines()]
+    assert len(lines) > len(examples)  # `compare` has several
+    for line in lines:
+        assert line.startswith(("splitwatt ", "source <(splitwatt ")) and line[-1] != "\\", line
+
+
 CONFIGS = ROOT / "profiler" / "configs"
 
 

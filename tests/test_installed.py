@@ -140,6 +140,21 @@ def test_a_verb_that_a_board_s_python_cannot_run_says_so(board_python, verb):
         assert result.stderr.count("\n") == 1, result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["choose", "run", "--deadline", "1s", "--figure", "front.pdf"],
+        ["infer", "bundle", "image.png", "--bitmap"],
+    ],
+)
+def test_so_does_an_option_that_only_a_host_has(board_python, arguments):
+    result = subprocess.run(
+        [board_python, "-m", "splitwatt", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 2 and "needs Python 3.10 or newer and this is 3." in result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+
+
 def test_the_printed_remedy_installs_from_where_this_copy_came(wheel, tmp_path):
     code = "from splitwatt.device_configs.install import install_command as i; print(i('serve'))"
     python = environment(tmp_path / "venv", sys.executable, None)

@@ -9,6 +9,7 @@ from splitwatt.device_configs.cli import deadline, number, parser, print_json, s
 from splitwatt.device_configs.errors import RunError, UsageError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.device_configs.printable import table
+from splitwatt.device_configs.version import check_host
 from splitwatt.profiler.analyse.energy import energy_of
 from splitwatt.profiler.analyse.statistics import bound, quantile
 from splitwatt.profiler.choose.front import (
@@ -67,26 +68,32 @@ def _parse(argv: List[str]) -> Any:
                     "bounds, best first.", EXAMPLE)  # fmt: skip
     add = result.add_argument
     add("runs", metavar="RUN", nargs="+", help="run folders")
-    add("--deadline", type=deadline, required=True, metavar="TIME", help="from a frame to its answer, "
+    add("--deadline", type=deadline, required=True, metavar="TIME", help="longest time from a frame to its answer, "
         "as 500ms")  # fmt: skip
     add("--share", type=number(0.5, 0.999), default=0.9, metavar="S",
         help="share of frames that must be in time (default: 0.9)")  # fmt: skip
     add("--min-accuracy", type=number(0, 100), metavar="PERCENT",
         help="lowest accuracy (or agreement) of a task")  # fmt: skip
     add("--task", choices=("classification", "detection", "segmentation"),
-        help="whose accuracy counts (default: the one that most models were evaluated on)")  # fmt: skip
+        help="task whose accuracy counts (default: the one with the most evaluated models)")  # fmt: skip
     add(
-        "--max-joules", type=number(0, 1e6), metavar="J", help="highest energy of the board a frame"
+        "--max-joules",
+        type=number(0, 1e6),
+        metavar="J",
+        help="most energy of the board per frame, in joules",
     )
     add(
         "--rate",
         metavar="RATE",
-        help="rate of the uplink, as 250kbit (default: the run's first link)",
+        help="rate of the uplink, such as 250kbit (default: the run's first link)",
     )
     add("--policy", metavar="FILE", help="write the configurations that meet the bounds here, for "
         "'splitwatt run'")  # fmt: skip
     add("--figure", metavar="FILE.pdf", help="draw the Pareto front")
-    return result.parse_args(argv)
+    options = result.parse_args(argv)
+    if options.figure is not None:
+        check_host("choose --figure", "run it on a host")
+    return options
 
 
 def _own_rate(run: Any) -> float:

@@ -9,7 +9,9 @@ from splitwatt.profiler.client.connection import Endpoint, read_token
 
 
 def add_server_flags(
-    arguments: argparse.ArgumentParser, backend: bool = True, default: str = "its parts run here"
+    arguments: argparse.ArgumentParser,
+    backend: bool = True,
+    default: str = "run its parts on this machine",
 ) -> None:
     """Add --server (`default` says what happens without it) and its flags; --server-backend, too,
     where `backend`.
@@ -17,11 +19,15 @@ def add_server_flags(
     add = arguments.add_argument
     if backend:
         add("--server-backend", metavar="BACKEND",
-            help="what runs the server's, where that is here")  # fmt: skip
+            help="backend of the server's parts, if they run here")  # fmt: skip
     add("--server", metavar="URL", help="a running server (default: %s)" % default)
-    add("--token-file", metavar="FILE", help="the token of a server in the network")
-    add("--cert", metavar="FILE", help="the certificate to trust")
-    add("--fingerprint", metavar="SHA256", help="of the server's certificate, instead of --cert")
+    add("--token-file", metavar="FILE", help="file with the server's token")
+    add("--cert", metavar="FILE", help="the server's certificate, PEM")
+    add(
+        "--fingerprint",
+        metavar="SHA256",
+        help="SHA-256 of the server's certificate, instead of --cert",
+    )
 
 
 def endpoint_of(options: Any) -> Optional[Endpoint]:

@@ -38,7 +38,7 @@ def run(argv: List[str]) -> int:
     add("--bundle", metavar="DIR", help="the bundle to run on every frame")
     add("--policy", metavar="FILE", help="the configurations to choose from, as 'splitwatt choose' "
         "writes them")  # fmt: skip
-    add("--backend", help="what runs the bundle's board parts (default: cpu)")
+    add("--backend", help="backend of the bundle's board parts (default: cpu)")
     add("--fps", type=number(0.001, 1000), help="frames per second at most (default: the source's)")
     add("--save", metavar="FILE.mp4", help="also write a video with the answers drawn")
     add("--view", nargs="?", type=whole(0, 65535), const=8090, metavar="PORT",

@@ -35,19 +35,19 @@ def evaluate(argv: List[str]) -> int:
     add = arguments.add_argument
     add("bundle", metavar="BUNDLE", help="the bundle's folder")
     add("--data", action="append", required=True, metavar="KIND:DIR",
-        help="imagenet, coco or voc as published; classes, coco or masks of your own; images for "
-             "bytes alone or --against; may be repeated, once per task")  # fmt: skip
+        help="imagenet, coco or voc as published; classes, coco or masks of your own; images "
+             "without labels, for bytes or --against; may be repeated, once per task")  # fmt: skip
     add("--against", metavar="BUNDLE2",
         help="compare the answers with those of BUNDLE2 on images:DIR; needs no labels")  # fmt: skip
     add("--against-backend", default="cpu", metavar="BACKEND",
-        help="backend that runs BUNDLE2 (default: cpu)")  # fmt: skip
+        help="backend of BUNDLE2 (default: cpu)")  # fmt: skip
     add("--limit", type=positive, metavar="N",
-        help="at most N images per data set; of classes, the first of each, then the second")  # fmt: skip
+        help="at most N images per data set; classes take turns: the first image of each, then the second")  # fmt: skip
     add("--preprocess", choices=("runtime", "paper"), default="runtime",
-        help="the bundle's own preprocessing, or that of the paper's accuracy (default: runtime)")  # fmt: skip
-    add("--backend", default="cpu", help="backend that runs the board's parts (default: cpu)")
+        help="the bundle's own preprocessing, or the one that the paper measured accuracy with (default: runtime)")  # fmt: skip
+    add("--backend", default="cpu", help="backend of the board's parts (default: cpu)")
     add("--out", default="evaluation", metavar="DIR",
-        help="folder whose accuracy.json (with --against: agreement.json) is written or added to: "
+        help="folder for accuracy.json (with --against: agreement.json), where results are added: "
              "a run, or any other (default: evaluation)")  # fmt: skip
     add_server_flags(arguments)
     options = arguments.parse_args(argv)

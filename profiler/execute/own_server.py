@@ -3,19 +3,18 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from typing import Any, List, Optional
 
 from splitwatt.device_configs.child import module_command
-from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.device_configs.errors import ServerError
+from splitwatt.device_configs.version import check_host
 from splitwatt.engines.backends.base import Closing
 from splitwatt.profiler.client.connection import Endpoint
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 35.0
-_LEAST_PYTHON = (3, 10)
 
 
 class OwnServer(Closing):
@@ -98,10 +97,5 @@ class OwnServer(Closing):
 
 
 def check_python() -> None:
-    """Raise UsageError where this Python is too old for the server."""
-    if sys.version_info < _LEAST_PYTHON:
-        raise UsageError(
-            "the server needs Python >= %d.%d and this is %d.%d"
-            % (_LEAST_PYTHON + sys.version_info[:2]),
-            "run 'splitwatt serve --lan' on another machine and give --server URL",
-        )
+    """Raise UsageError if this Python is too old for the server."""
+    check_host("the server", "run 'splitwatt serve --lan' on another machine and give --server URL")

@@ -4,10 +4,9 @@
 from typing import List, Tuple
 
 import numpy as np
+from PIL import Image
 
-from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import write_atomic_with
-from splitwatt.device_configs.install import install_command
 
 _NAME_SIZE = 9
 
@@ -21,17 +20,13 @@ def draw_bitmap(path: str, rgb: np.ndarray, maps: List[Tuple[str, np.ndarray, in
         maps: a system's name, its bits per pixel (h, w), and its payload's bytes; one or two.
 
     Raises:
-        UsageError: matplotlib is not installed.
         SplitwattError: the picture cannot be written.
     """
-    try:
-        import matplotlib
+    import matplotlib
 
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-        from PIL import Image
-    except ImportError:
-        raise UsageError("--bitmap needs the package matplotlib", install_command("report"))
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
     size = (rgb.shape[1], rgb.shape[0])
     # Stretched to the photograph, so that two systems' maps meet pixel by pixel.
     stretched = [

@@ -8,6 +8,7 @@ from splitwatt.device_configs.cli import note, number, parser, print_json, say
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.files import write_atomic_with
 from splitwatt.device_configs.names import check_known
+from splitwatt.device_configs.version import check_host
 from splitwatt.engines.backends import BACKENDS
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.bits_per_pixel import bits_per_pixel, tells_bits
@@ -40,10 +41,12 @@ def infer(argv: List[str]) -> int:
         help="lowest score of a box that is drawn (default: 0.5)")  # fmt: skip
     add("--bitmap", nargs="?", const="", metavar="BUNDLE2",
         help="also draw the bits per pixel of each image; with BUNDLE2, the difference to it")  # fmt: skip
-    add("--backend", default="cpu", help="backend that runs the board's parts (default: cpu)")
+    add("--backend", default="cpu", help="backend of the board's parts (default: cpu)")
     add_server_flags(arguments)
     options = arguments.parse_args(argv)
 
+    if options.bitmap is not None:
+        check_host("infer --bitmap", "run it on a host")
     for backend in filter(None, (options.backend, options.server_backend)):
         check_known("backend", backend, BACKENDS)
     images: List[str] = []

@@ -224,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     add = result.add_argument
     add("run", metavar="RUN", help="a run folder")
     add("--rate", metavar="RATE", action="append", default=[],
-        help="as 250kbit, or a preset's name; may be repeated (default: the run's and presets)")  # fmt: skip
+        help="link rate, such as 250kbit, or a preset's name; may be repeated (default: the run's rates and the presets)")  # fmt: skip
     add("--board-speed", metavar="X", action="append", type=number(0.001, 1e6),
         help="a board X times as fast as the run's; may be repeated (default: 1)")  # fmt: skip
     add("--server-speed", metavar="X", action="append", type=number(0.001, 1e6),

@@ -18,16 +18,16 @@ def compare(argv: list[str]) -> int:
     arguments = parser(
         "compare",
         "Put two runs side by side: change, interval, verdict. RUN:BACKEND names one of its "
-        "backends. Exit code 1: something is worse by more than --fail-over.",
+        "backends. Exit code 1: a figure is worse by more than --fail-over.",
         "splitwatt compare runs/before runs/after --fail-over 5%\n"
-        "  splitwatt compare runs/nano:cpu runs/nano:tensorrt --out side-by-side\n"
-        "  splitwatt compare runs/nano --against published",
+        "splitwatt compare runs/nano:cpu runs/nano:tensorrt --out side-by-side\n"
+        "splitwatt compare runs/nano --against published",
     )
     arguments.add_argument("runs", metavar="RUN", nargs="+", help="a run folder, or RUN:BACKEND")
     arguments.add_argument(
         "--fail-over",
         metavar="PERCENT",
-        help="exit with 1 where B is shown to be worse than A by more than that",
+        help="exit with 1 if a figure of B is worse than A's by more than this, beyond chance",
     )
     arguments.add_argument("--against", choices=("published",), help="reference to compare with")
     arguments.add_argument("--out", metavar="DIR", help="also write Markdown, CSV and JSON there")
