@@ -49,7 +49,7 @@ def _layout(folder: str) -> Tuple[str, bool, List[str]]:
             raise UsageError(
                 "there is no folder %s" % images, "COCO 2017's val2017.zip unpacks to it"
             )
-        return known, True, [images]
+        return known, True, [images, folder]
     files = [
         os.path.join(place, name)
         for place in (folder, os.path.join(folder, "annotations"))
@@ -68,7 +68,10 @@ def _layout(folder: str) -> Tuple[str, bool, List[str]]:
             "there are %d files of annotations: %s" % (len(files), ", ".join(files)),
             "keep one .json file in the data set's folder",
         )
-    below = [os.path.join(folder, name) for name in ("images", "val2017", "val")]
+    # Labelling programs export instances_default.json and images/default/.
+    part = os.path.splitext(os.path.basename(files[0]))[0].split("_")[-1]
+    names = (os.path.join("images", part), part, "images", "val2017", "val")
+    below = [os.path.join(folder, name) for name in names]
     return files[0], False, [place for place in below if os.path.isdir(place)] + [folder]
 
 
