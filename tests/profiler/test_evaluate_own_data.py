@@ -253,6 +253,20 @@ def test_places_where_other_programs_put_pictures(
     assert item.path == str(tmp_path / image)
 
 
+def test_a_category_without_boxes_need_not_be_a_class(photographs, tmp_path):
+    """Roboflow adds a category 0 with the project's name, which may be that of a class too."""
+    shutil.copy(photographs[0], tmp_path / "a.jpg")
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
+    known = {"detection": Classes(["background", "dog", "cat"], 3)}
+    for project in ("Pets v2", "cat"):
+        kinds = [{"id": 0, "name": project, "supercategory": "none"},
+                 {"id": 1, "name": "cat", "supercategory": project}]  # fmt: skip
+        document = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [box],
+                    "categories": kinds}  # fmt: skip
+        (tmp_path / "_annotations.coco.json").write_text(json.dumps(document))
+        assert open_data_set(f"coco:{tmp_path}", classes=known).label_categories == {2: 1}
+
+
 def test_null_is_an_area_or_a_crowd_that_is_not_stated(photographs, tmp_path):
     shutil.copy(photographs[0], tmp_path / "a.jpg")
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
@@ -285,8 +299,8 @@ def test_text_ids_need_the_bundles_names(photographs, tmp_path):
         (lambda d: d["categories"][1].update(name="twin"), "which is the name of 2 classes"),
         (lambda d: d["categories"][1].update(id=2**60), "beyond 2^53"),
         (
-            lambda d: d["annotations"][0].update(image_id="1"),
-            "no image or category in it has the ids that its 1 boxes name",
+            lambda d: [row.update(image_id="1") for row in d["annotations"]],
+            "no image or category in it has the ids that its 2 boxes name",
         ),
         (lambda d: d["annotations"][0].update(area=-1), "area must be from 0"),
         (lambda d: d["images"][0].update(file_name="https://host/a.jpg"), "is not in"),
@@ -297,7 +311,10 @@ def test_own_annotations_are_checked_before_the_first_image(photographs, tmp_pat
     shutil.copy(photographs[0], tmp_path / "a.jpg")
     document = {
         "images": [{"id": 1, "file_name": "a.jpg"}],
-        "annotations": [{"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4]}],
+        "annotations": [
+            {"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4]},
+            {"image_id": 1, "category_id": -7, "bbox": [1, 2, 3, 4]},
+        ],
         "categories": [{"id": 5, "name": "cat"}, {"id": -7, "name": "dog"}],
     }
     own = {"detection": Classes(["background", "dog", "cat", "twin", "twin"], 5)}

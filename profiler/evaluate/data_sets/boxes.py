@@ -99,7 +99,8 @@ def _item(annotations: str, image: CocoImage, roots: Sequence[str]) -> Item:
 
 def _categories(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Optional[Dict[int, Any]]:
     """The category of each label of a detector, by name; None: a bundle without names, whose labels
-    are the categories' ids.
+    are the categories' ids. Categories without a box are left out: they change no figure, and Roboflow
+    adds one with the project's name.
 
     Raises:
         UsageError: a category that is not a class of the detector, or a name that two have.
@@ -115,7 +116,8 @@ def _categories(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Option
         return None
     categories: Dict[int, Any] = {}
     counts, label_of = Counter(names), {name: label for label, name in enumerate(names)}
-    for number, name in sorted(coco.categories.items()):
+    used = {row["category_id"] for row in coco.document["annotations"]}
+    for number, name in sorted((key, name) for key, name in coco.categories.items() if key in used):
         count = counts[name]
         if count != 1:
             what = "is not a class" if count == 0 else "is the name of %d classes" % count
