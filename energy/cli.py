@@ -150,6 +150,8 @@ def _integrate(argv: List[str]) -> int:
     if refused and len(refused) == len(result["rails"]):
         enough = [r["enough_s"] for r in result["rails"].values() if r["enough_s"]]
         remedy = "measure for at least %.3g s" % max(enough) if enough else "measure for longer"
+        if all(r["excluded"]["clock"] > r["readings"] for r in result["rails"].values()):
+            remedy = "sort its rows by t_s and give every row a time of its own"
         raise SensorError("%s is refused: %s" % (options.trace, refused[0]), remedy)
     return 0
 

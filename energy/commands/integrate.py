@@ -103,13 +103,13 @@ def _of_target(trace: Trace, name: str) -> Trace:
 def _warnings_of(energy: RailEnergy) -> List[str]:
     """Warnings about a rail's joules, one sentence each."""
     label = energy.label
-    if energy.refused or energy.joules is None:
-        return [energy.refused] if energy.refused else []
-    warnings = []
+    warnings = [energy.refused] if energy.refused else []
     left_out = sum(energy.excluded.values())
     if left_out:
         parts = ", ".join("%d %s" % (n, why) for why, n in energy.excluded.items() if n)
         warnings.append("%s: %d samples were left out (%s)" % (label, left_out, parts))
+    if energy.joules is None:
+        return warnings
     if energy.gaps:
         warnings.append(
             "%s: %.6g s in %d gap%s were not measured and are in no figure"
@@ -161,8 +161,10 @@ def as_lines(result: Dict[str, Any]) -> List[str]:
             + ("%.6g to %.6g" % row["interval_joules"], "%.1f" % row["effective_hz"])
             + ("%.1f ms" % (1e3 * (row["largest_gap_s"] or 0.0)),)
         )
-    lines.append(table(rows))
+    if len(rows) > 1:
+        lines.append(table(rows))
     total = result["total"]
     if total and total["joules"] is not None:
         lines.append("total (%s): %.6g J" % (" + ".join(total["rails"]), total["joules"]))
-    return lines + ["warning: " + text for text in result["warnings"]]
+    refused = [row["refused"] for row in result["rails"].values()]
+    return lines + ["warning: " + text for text in result["warnings"] if text not in refused]

@@ -27,7 +27,10 @@ _MOST_LINE_BYTES = 1 << 16
 _METADATA_BYTES = 16 << 20
 _PLAIN = re.compile("[-+0-9.eE, ]*")
 # A column whose name ends so holds another unit than watts.
-_OTHER_UNIT = re.compile(r".*[\W_](?:[nu\u00b5\u03bcmkM]W|milliwatts?|microwatts?)\W*", re.DOTALL)
+_OTHER_UNIT = re.compile(
+    r".*[\W_](?:[nu\u00b5\u03bcmkM]W|milliwatts?|microwatts?|[um]?J|[umk]?Wh|joules?|m[AV])\W*",
+    re.DOTALL,
+)
 # Seconds of no clock: a later time is in milliseconds or nanoseconds.
 _LATEST_S = 1e11
 _LARGEST = float("inf")

@@ -30,7 +30,7 @@ def add_results(
     """Write a bundle's results into a folder's accuracy.json.
 
     A result of the same bundle, task, data set (and folder, of a data set of the user's own), preprocessing
-    and backends is replaced, but the result of a whole data set is kept when a part of it was evaluated.
+    and backends is replaced (bytes alone do not replace an accuracy), but the result of a whole data set is kept when a part of it was evaluated.
     Results of another bundle under the same model's name are removed.
 
     Returns:
@@ -88,7 +88,8 @@ def add_agreement(folder: str, result: Dict[str, Any]) -> str:
 
 
 def _key(result: Dict[str, Any]) -> List[Any]:
-    return [result.get(name) for name in _SAME]
+    # Bytes alone are counted beside the accuracy on the same folder.
+    return [result.get(name) for name in _SAME] + [bool(result.get("metrics"))]
 
 
 def _write(path: str, document: Dict[str, Any]) -> None:

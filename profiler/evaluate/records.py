@@ -30,7 +30,8 @@ def recorded(
 ) -> List[Row]:
     """The results of an evaluation, with the file and hash of the records that they are made of.
 
-    A record that is there is used again where size and time of change of the item's files are the same.
+    A record that is there is used again where size and time of change of the item's files are the same, and its
+    truth: the number of a class changes with the folders of the other classes.
 
     Args:
         folder: the run's; the records are in its sub-folder evaluation/.
@@ -52,15 +53,15 @@ def recorded(
     before = _read(path)
     if before and before[0] == heading:
         known = {row["name"]: row for row in before[1:]}
-    files = {item.name: _files(item) for item in data.items}
+    marks = {item.name: {"files": _files(item), "truth": item.truth} for item in data.items}
     # A last line that a kill left incomplete is cut off; new lines are appended after it.
     with _written(path, [heading, *known.values()]) as stream, ExitStack() as stack:
         record_of = None
         for item in data.items:
-            if known.get(item.name, {}).get("files") != files[item.name]:
+            row, mark = known.get(item.name, {}), marks[item.name]
+            if any(row.get(key) != value for key, value in mark.items()):
                 record_of = record_of or opened(stack)
-                row = {"name": item.name, "files": files[item.name]}
-                row.update(record_of(item))
+                row = dict({"name": item.name}, **mark, **record_of(item))
                 known[item.name] = row
                 try:  # the kernel has it when this returns
                     stream.write(json.dumps(row, allow_nan=False) + "\n")
@@ -70,7 +71,7 @@ def recorded(
     rows = [known[item.name] for item in data.items]
     # The records of these images first, in this order: a figure refers to the first lines, whatever
     # another evaluation adds after them. A part of a data set gets a separate file.
-    first, rest = [heading, *rows], [row for name, row in known.items() if name not in files]
+    first, rest = [heading, *rows], [row for name, row in known.items() if name not in marks]
     place = path
     if not data.whole:
         place, rest = "%s-first-%d.jsonl" % (os.path.splitext(path)[0], len(rows)), []

@@ -78,6 +78,7 @@ def evaluate(
         "format": 2,
         "model": bundle.manifest.model,
         "manifest_sha256": bundle.manifest_sha256,
+        "kind": data.kind,
         "data_set": data.name,
         "folder": data.path,
         "annotations": data.annotations and os.path.relpath(data.annotations, data.path),

@@ -44,8 +44,8 @@ class Coco(NamedTuple):
 def read_coco(path: str) -> Coco:
     """Read a file of annotations.
 
-    Boxes without `iscrowd` count as single objects, and boxes without `area` have the area of their
-    sides, as COCO's own converters write them. Boxes of images or categories that the file
+    Boxes without `iscrowd` (or with null) count as single objects, and boxes without `area` have the area of
+    their sides, as COCO's own converters write them. Boxes of images or categories that the file
     does not list are left out, as pycocotools does.
 
     Raises:
@@ -72,15 +72,17 @@ def read_coco(path: str) -> Coco:
         box = _box(where, row)
         if image is None or category not in categories:
             continue
-        crowd, area = row.get("iscrowd", 0), row.get("area", max(box[2], 0) * max(box[3], 0))
-        if crowd not in (0, 1):
+        crowd, area = row.get("iscrowd"), row.get("area")
+        if crowd not in (None, 0, 1):
             raise _wrong(where, "iscrowd must be 0 or 1", crowd)
+        if area is None:
+            area = max(box[2], 0) * max(box[3], 0)
         if not _number(area) or not 0 <= area <= _LARGEST_AREA:
             # pycocotools takes a true box of any other area for one that need not be detected.
             raise _wrong(where, "area must be from 0 to 1e10", area)
         boxes.append(
             {"id": len(boxes) + 1, "image_id": image, "category_id": category, "bbox": box,
-             "area": area, "iscrowd": int(crowd)}
+             "area": area, "iscrowd": int(crowd or 0)}
         )  # fmt: skip
     if document["annotations"] and not boxes:
         raise UsageError(

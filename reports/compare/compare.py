@@ -183,8 +183,11 @@ def _accuracies(a: Series, b: Series, left: Accuracy, right: Accuracy) -> list[P
 
 def _of_same(result: Result, accuracy: Accuracy) -> list[Result]:
     """The results of the same model, evaluated in the same way, on any backend."""
-    key = result.model, result.task, result.data_set, result.preprocess
-    return [r for r in accuracy.results if (r.model, r.task, r.data_set, r.preprocess) == key]
+
+    def way(r: Result) -> tuple[object, ...]:
+        return r.model, r.task, r.data_set, r.preprocess, bool(r.metrics)
+
+    return [other for other in accuracy.results if way(other) == way(result)]
 
 
 def _partner(result: Result, mine: list[Result], theirs: list[Result]) -> Result | None:

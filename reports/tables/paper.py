@@ -87,7 +87,7 @@ def models_table(series: list[Series], accuracy: Accuracy) -> Table:
     for model in order:
         paper = stated.get(model, {})
         parts = [p for p in bundles[model].get("parts", []) if p.get("placement") == "board"]
-        evaluated = next((r for r in accuracy.results if r.model == model), None)
+        evaluated = next((r for r in accuracy.results if r.model == model and r.metrics), None)
         task = paper.get("task") or (evaluated.task if evaluated else "")
         rows.append(
             {

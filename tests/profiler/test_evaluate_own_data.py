@@ -18,12 +18,14 @@ from splitwatt.profiler.check import accuracy
 from splitwatt.profiler.evaluate.data_sets.data_set import Classes
 from splitwatt.profiler.evaluate.data_sets.masks import read_mask
 from splitwatt.profiler.evaluate.data_sets.open import open_data_set
+from tests.board.tiny import read_document, tiny_bundle, write_document
 from tests.conftest import splitwatt
 from tests.profiler.test_evaluate_reference import (
     CLASSIFIER,
     DETECTOR,
     SEGMENTER,
     Reference,
+    answer_of,
     figures,
 )
 
@@ -68,6 +70,60 @@ def test_folders_without_the_bundles_names_must_be_all_classes(bundles, photogra
     two = {"classification": Classes(None, 2)}
     data = open_data_set(f"classes:{tmp_path / 'own'}", classes=two)
     assert [item.truth for item in data.items] == [0, 1]
+
+
+def test_a_record_is_made_again_where_its_class_has_another_number(photographs, tmp_path):
+    """Renaming the folder of one class moves the numbers of others, whose files stay the same."""
+    bundle = tiny_bundle(tmp_path / "bundle", split=False)
+    document = read_document(bundle)
+    document["postprocess"]["classification"]["labels"] = None
+    write_document(bundle, document)
+    for number in range(30):
+        (tmp_path / "own" / f"b{number:02d}").mkdir(parents=True)
+    shutil.copy(photographs[0], tmp_path / "own" / "b00" / "x.jpg")
+    answer = answer_of(bundle, photographs[0], "classification")["labels"].tolist()
+    for label in (answer[0], answer[4], (answer[0] + 1) % 30):
+        root, place = tmp_path / "own", 0
+        for folder in sorted(root.iterdir()):  # so many folders before that of the picture
+            if not list(folder.iterdir()):
+                folder.rename(root / f"{'a' if place < label else 'c'}{place:02d}")
+                place += 1
+        made = figures(bundle, f"classes:{root}", tmp_path / "out")
+        due = [100.0 * (label == answer[0]), 100.0 * (label in answer)]
+        assert list(made.values()) == due
+
+
+def test_bytes_of_a_folder_leave_its_accuracy(photographs, tmp_path):
+    bundle = tiny_bundle(tmp_path / "bundle")
+    own = tmp_path / "own"
+    own.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copy(photographs[0], own / name)
+    document = {"images": [{"id": 7, "file_name": "b.jpg"}, {"id": 3, "file_name": "a.jpg"}],
+                "annotations": [{"id": 1, "image_id": 3, "category_id": 1, "bbox": [0, 0, 9, 9]}],
+                "categories": [{"id": 1, "name": "person"}]}  # fmt: skip
+    (own / "boxes.json").write_text(json.dumps(document))
+    for kind in ("coco", "images", "images"):
+        splitwatt("evaluate", bundle, "--data", f"{kind}:{own}", "--out", tmp_path / "out")
+    ((_, entry),) = json.loads((tmp_path / "out" / "accuracy.json").read_text())["bundles"].items()
+    counted = [(one["task"], bool(one["metrics"])) for one in entry["results"]]
+    bytes_of = [(task, False) for task in ("classification", "detection", "segmentation")]
+    assert counted == [("detection", True), *bytes_of]
+    assert audited(tmp_path / "out") == [True, True]
+
+
+def test_imagenet_wants_the_classes_in_its_own_order(photographs, tmp_path):
+    (tmp_path / "val" / "n01440764").mkdir(parents=True)
+    shutil.copy(photographs[0], tmp_path / "val" / "n01440764")
+    names = list(labels("imagenet1k"))
+    renamed = ["a fish", *names[1:]]
+    for fine in (names, renamed, None):
+        known = {"classification": Classes(fine, 1000)}
+        (item,) = open_data_set(f"imagenet:{tmp_path}", classes=known).items
+        assert item.truth == 0
+    with pytest.raises(UsageError, match="class 0 is '.*', which has another number in ImageNet"):
+        known = {"classification": Classes(sorted(names), 1000)}
+        open_data_set(f"imagenet:{tmp_path}", classes=known)
 
 
 def test_a_folder_of_an_unknown_class_is_one_sentence(photographs, tmp_path):
@@ -174,6 +230,54 @@ def test_names_as_other_systems_write_them(photographs, tmp_path):
     assert item.truth == 1
 
 
+@pytest.mark.parametrize(
+    ("annotations", "image", "file_name"),
+    [
+        ("annotations/instances_default.json", "images/default/a.jpg", "a.jpg"),  # CVAT
+        ("annotations/instances_Train.json", "images/Train/sub/a.jpg", "sub/a.jpg"),
+        ("annotations/instances_train.json", "train/a.jpg", "a.jpg"),
+        ("annotations/instances_val2017.json", "val2017/a.jpg", "val2017/a.jpg"),
+        ("_annotations.coco.json", "a.jpg", "a.jpg"),  # Roboflow
+    ],
+)
+def test_places_where_other_programs_put_pictures(
+    photographs, tmp_path, annotations, image, file_name
+):
+    for path in (annotations, image):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(photographs[0], tmp_path / image)
+    document = {"images": [{"id": 1, "file_name": file_name}], "annotations": [],
+                "categories": [{"id": 1, "name": "person"}]}  # fmt: skip
+    (tmp_path / annotations).write_text(json.dumps(document))
+    (item,) = open_data_set(f"coco:{tmp_path}").items
+    assert item.path == str(tmp_path / image)
+
+
+def test_a_category_without_boxes_need_not_be_a_class(photographs, tmp_path):
+    """Roboflow adds a category 0 with the project's name, which may be that of a class too."""
+    shutil.copy(photographs[0], tmp_path / "a.jpg")
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
+    known = {"detection": Classes(["background", "dog", "cat"], 3)}
+    for project in ("Pets v2", "cat"):
+        kinds = [{"id": 0, "name": project, "supercategory": "none"},
+                 {"id": 1, "name": "cat", "supercategory": project}]  # fmt: skip
+        document = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [box],
+                    "categories": kinds}  # fmt: skip
+        (tmp_path / "_annotations.coco.json").write_text(json.dumps(document))
+        assert open_data_set(f"coco:{tmp_path}", classes=known).label_categories == {2: 1}
+
+
+def test_null_is_an_area_or_a_crowd_that_is_not_stated(photographs, tmp_path):
+    shutil.copy(photographs[0], tmp_path / "a.jpg")
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
+    document = {"images": [{"id": 1, "file_name": "a.jpg"}],
+                "annotations": [{**box, "area": None, "iscrowd": None}, box],
+                "categories": [{"id": 1, "name": "cat"}]}  # fmt: skip
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    first, second = open_data_set(f"coco:{tmp_path}").coco.document["annotations"]
+    assert first == {**second, "id": 1} and (first["area"], first["iscrowd"]) == (12, 0)
+
+
 def test_text_ids_need_the_bundles_names(photographs, tmp_path):
     shutil.copy(photographs[0], tmp_path / "a.jpg")
     document = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [],
@@ -195,8 +299,8 @@ def test_text_ids_need_the_bundles_names(photographs, tmp_path):
         (lambda d: d["categories"][1].update(name="twin"), "which is the name of 2 classes"),
         (lambda d: d["categories"][1].update(id=2**60), "beyond 2^53"),
         (
-            lambda d: d["annotations"][0].update(image_id="1"),
-            "no image or category in it has the ids that its 1 boxes name",
+            lambda d: [row.update(image_id="1") for row in d["annotations"]],
+            "no image or category in it has the ids that its 2 boxes name",
         ),
         (lambda d: d["annotations"][0].update(area=-1), "area must be from 0"),
         (lambda d: d["images"][0].update(file_name="https://host/a.jpg"), "is not in"),
@@ -207,7 +311,10 @@ def test_own_annotations_are_checked_before_the_first_image(photographs, tmp_pat
     shutil.copy(photographs[0], tmp_path / "a.jpg")
     document = {
         "images": [{"id": 1, "file_name": "a.jpg"}],
-        "annotations": [{"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4]}],
+        "annotations": [
+            {"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4]},
+            {"image_id": 1, "category_id": -7, "bbox": [1, 2, 3, 4]},
+        ],
         "categories": [{"id": 5, "name": "cat"}, {"id": -7, "name": "dog"}],
     }
     own = {"detection": Classes(["background", "dog", "cat", "twin", "twin"], 5)}
@@ -251,6 +358,21 @@ def test_masks_of_own_classes(bundles, masked, photographs, tmp_path):
         open_data_set(f"voc:{masked}", classes={"segmentation": Classes(own, 21)})
     with pytest.raises(UsageError, match="and there are 1"):
         open_data_set(f"masks:{masked}", classes={"segmentation": Classes(["background"], 1)})
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".tiff", ".TIF", ".bmp", ".gif"])
+def test_masks_are_found_whatever_the_case_of_their_suffix(photographs, tmp_path, suffix):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    Image.fromarray(pixels).save(tmp_path / "images" / "cafe\u0301.png")
+    Image.fromarray(pixels).save(tmp_path / "masks" / f"caf\u00e9{suffix}")
+    (tmp_path / "masks" / "caf\u00e9.jpg").write_bytes(photographs[0].read_bytes())
+    (item,) = open_data_set(f"masks:{tmp_path}").items
+    assert np.array_equal(read_mask(item.truth, 255), pixels)
+    Image.fromarray(pixels[::-1]).save(tmp_path / "masks" / "cafe\u0301.Bmp")
+    with pytest.raises(UsageError, match="are two masks of"):
+        open_data_set(f"masks:{tmp_path}")
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])

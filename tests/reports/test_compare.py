@@ -320,7 +320,9 @@ def test_accuracies_of_two_backends_are_not_mixed(tmp_path):
             "mobilenet_v3_large": {
                 "trained": True,
                 "results": [
-                    dict(results[0], backend=b, metrics={"top1_percent": figure(p, 0.5)})
+                    dict(
+                        results[0], backend=b, metrics={"top1_percent": figure(p, 0.5)} if p else {}
+                    )
                     for b, p in backends
                 ],
             }
@@ -335,3 +337,8 @@ def test_accuracies_of_two_backends_are_not_mixed(tmp_path):
     assert other.a.value == 60.0 and other.b.value is None
     (pair,) = _accuracies(None, None, found(("tensorrt", 60.0)), cpu)
     assert (pair.a.value, pair.b.value) == (60.0, 71.0)
+    with_bytes = found(("cpu", None), ("cpu", 60.0))  # bytes alone of the same folder
+    first, second = _accuracies(None, None, with_bytes, cpu)
+    assert not first.broken and (second.a.value, second.b.value) == (60.0, 71.0)
+    (pair,) = _accuracies(None, None, cpu, with_bytes)
+    assert (pair.a.value, pair.b.value) == (71.0, 60.0)

@@ -49,7 +49,7 @@ def _layout(folder: str) -> Tuple[str, bool, List[str]]:
             raise UsageError(
                 "there is no folder %s" % images, "COCO 2017's val2017.zip unpacks to it"
             )
-        return known, True, [images]
+        return known, True, [images, folder]
     files = [
         os.path.join(place, name)
         for place in (folder, os.path.join(folder, "annotations"))
@@ -68,7 +68,10 @@ def _layout(folder: str) -> Tuple[str, bool, List[str]]:
             "there are %d files of annotations: %s" % (len(files), ", ".join(files)),
             "keep one .json file in the data set's folder",
         )
-    below = [os.path.join(folder, name) for name in ("images", "val2017", "val")]
+    # Labelling programs export instances_default.json and images/default/.
+    part = os.path.splitext(os.path.basename(files[0]))[0].split("_")[-1]
+    names = (os.path.join("images", part), part, "images", "val2017", "val")
+    below = [os.path.join(folder, name) for name in names]
     return files[0], False, [place for place in below if os.path.isdir(place)] + [folder]
 
 
@@ -96,7 +99,8 @@ def _item(annotations: str, image: CocoImage, roots: Sequence[str]) -> Item:
 
 def _categories(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Optional[Dict[int, Any]]:
     """The category of each label of a detector, by name; None: a bundle without names, whose labels
-    are the categories' ids.
+    are the categories' ids. Categories without a box are left out: they change no figure, and Roboflow
+    adds one with the project's name.
 
     Raises:
         UsageError: a category that is not a class of the detector, or a name that two have.
@@ -112,7 +116,8 @@ def _categories(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Option
         return None
     categories: Dict[int, Any] = {}
     counts, label_of = Counter(names), {name: label for label, name in enumerate(names)}
-    for number, name in sorted(coco.categories.items()):
+    used = {row["category_id"] for row in coco.document["annotations"]}
+    for number, name in sorted((key, name) for key, name in coco.categories.items() if key in used):
         count = counts[name]
         if count != 1:
             what = "is not a class" if count == 0 else "is the name of %d classes" % count

@@ -28,6 +28,15 @@ def imagenet(folder: str, classes: Classes) -> DataSet:
             "the bundle has %d classes and ImageNet-1k has %d" % (classes.total, len(synsets)),
             "give a data set of the bundle's classes, as classes:DIR",
         )
+    numbered = set(enumerate(labels("imagenet1k")))
+    of_imagenet = {name for _, name in numbered}
+    for number, name in enumerate(classes.names or ()):
+        if name in of_imagenet and (number, name) not in numbered:
+            raise UsageError(
+                "the bundle's class %d is '%s', which has another number in ImageNet-1k"
+                % (number, name),
+                "give a data set with the bundle's class names, as classes:DIR",
+            )
     root = first_of(folder, ("val", "validation"))
     known = {name: index for index, name in enumerate(synsets)}
     items = _items(root, known, "WordNet ids as n01440764; classes:DIR takes class names")

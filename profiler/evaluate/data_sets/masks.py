@@ -2,7 +2,8 @@
 
 import os
 import re
-from typing import List
+import unicodedata
+from typing import Dict, List
 
 import numpy as np
 from PIL import Image
@@ -28,7 +29,8 @@ IGNORED = 255  # the border between VOC's objects, and other pixels that no clas
 _LIST_LIMIT_BYTES = 64 << 20
 # Pillow spreads grey pixels of 2 and 4 bits over 8: what it multiplies them by.
 _SPREAD = {"L;2": 85, "L;4": 17}
-_MASK_SUFFIXES = (".png", ".bmp", ".tif", ".gif")
+# Formats that keep class numbers: a JPEG does not.
+_MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 
 
 def voc(folder: str, classes: Classes) -> DataSet:
@@ -57,11 +59,21 @@ def own_masks(folder: str, classes: Classes) -> DataSet:
             raise UsageError(
                 "there is no folder %s" % place, "masks:DIR is DIR/images and DIR/masks"
             )
+    masks_of: Dict[str, List[str]] = {}
+    for path in images_below(masks):
+        name, suffix = os.path.splitext(os.path.relpath(path, masks))
+        if suffix.lower() in _MASK_SUFFIXES:
+            masks_of.setdefault(unicodedata.normalize("NFC", name), []).append(path)
     items = []
     for path in images_below(images):
         name = os.path.splitext(os.path.relpath(path, images))[0]
-        files = [os.path.join(masks, name + suffix) for suffix in _MASK_SUFFIXES]
-        items.append(Item(name, path, next(filter(os.path.isfile, files), files[0])))
+        missing = os.path.join(masks, name + ".png")
+        mask, *others = masks_of.get(unicodedata.normalize("NFC", name), [missing])
+        if others:
+            raise UsageError(
+                "%s and %s are two masks of '%s'" % (mask, others[0], name), "keep one of them"
+            )
+        items.append(Item(name, path, mask))
     count = IGNORED if classes.total is None else classes.total
     items = _items(items, count)
     return DataSet("masks", own_name(folder), SEGMENTATION, items, classes=count, own=True)

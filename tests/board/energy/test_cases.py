@@ -18,6 +18,7 @@ import pytest
 
 from splitwatt.device_configs.errors import SensorError, SplitwattError
 from splitwatt.device_configs.input.small_files import read_bytes, real_number, whole_number
+from splitwatt.energy.cli import energy
 from splitwatt.energy.commands.integrate import integrate_file
 from splitwatt.energy.commands.read import read_once
 from splitwatt.energy.endpoint.server import Endpoint
@@ -79,6 +80,9 @@ def test_a_csv_as_other_programs_write_it(tmp_path, change):
         ("VDD_IN_mW", spaced(41, 10), None, "'VDD_IN_mW', which is not in watts"),
         ("VDD_IN (uW)", spaced(41, 10), None, "which is not in watts"),
         ("VDD_IN [kW]", spaced(41, 10), None, "which is not in watts"),
+        ("package-0 [J]", spaced(41, 10), None, "which is not in watts"),
+        ("energy (kWh)", spaced(41, 10), None, "which is not in watts"),
+        ("VDD_IN_mA", spaced(41, 10), None, "which is not in watts"),
         ("VDD_IN", [1.7e12 + i for i in range(41)], None, "t_s goes to 1.7e+12"),
         ("VDD_IN", [1.7e18 + 1e8 * i for i in range(41)], None, "t_s goes to 1.7e+18"),
         ("VDD_IN", [], "0,1;4,9\n0,2;5,1\n", "no row of 2 numbers between commas"),
@@ -95,6 +99,18 @@ def test_another_unit_is_refused_and_not_taken_for_watts_and_seconds(
         integrate_file(path)
     assert words in refused.value.message and path in refused.value.message
     assert refused.value.remedy
+
+
+def test_a_refusal_says_what_was_left_out_and_how_to_repair_it(tmp_path, capsys):
+    path = csv(tmp_path / "t.csv", spaced(41, 10)[::-1], [5.0] * 41)
+    result = integrate_file(path)
+    assert result["rails"]["VDD_IN"]["joules"] is None
+    assert "VDD_IN: 40 samples were left out (40 clock)" in result["warnings"]
+    with pytest.raises(SensorError) as refused:
+        energy(["integrate", path])
+    assert "sort its rows by t_s" in refused.value.remedy
+    printed = capsys.readouterr().out
+    assert printed.count("1 distinct reading") == 1 and "40 clock" in printed
 
 
 def test_an_hour_without_rows_is_a_gap(tmp_path):
