@@ -234,7 +234,8 @@ def test_a_server_in_the_network(tiny, tmp_path, request_of_a_photograph):
             (good._replace(token="wrong"), "the token is missing or wrong"),
             (good._replace(token=None), "the token is missing or wrong"),
             (good._replace(fingerprint="0" * 64), "another fingerprint"),
-            (good._replace(fingerprint=None), "cannot be reached"),
+            (good._replace(fingerprint=None), "not trusted: self.signed certificate; give"),
+            (by_cert._replace(url="https://localhost:%d" % port), "not trusted: .*localhost"),
         ):
             refused = pytest.raises(ServerError, match=sentence)
             with Client(endpoint, retry_after_s=()) as client, refused:
