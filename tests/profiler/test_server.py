@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -252,6 +253,19 @@ def test_it_stops_when_told_and_with_its_parent(tiny, tmp_path):
     code, _, err = command("serve", "--bundles", tiny, "--port", 0, "--ready-file", ready,
                            "--parent", 1)  # fmt: skip
     assert code == 1 and "has ended" in err and not ready.exists()
+
+
+def test_further_signals_end_it_at_once_and_without_a_traceback(tiny, capfd):
+    running = RunningServer(tiny, "--port", "0")
+    parts = urlsplit(running.url)
+    with socket.create_connection((parts.hostname, parts.port)) as stream:
+        head = b"POST /v2/models/tiny@1/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n"
+        stream.sendall(head + b"half")  # the server waits for the rest of this request
+        time.sleep(0.3)
+        while running.process.poll() is None:
+            running.process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+    assert running.stop() == 0 and capfd.readouterr().err == ""
 
 
 def test_what_cannot_be_served_is_told(tiny, tmp_path, server):
