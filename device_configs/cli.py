@@ -46,7 +46,12 @@ def parser_of(command: Command, *below: str) -> argparse.ArgumentParser:
     raise AssertionError("%r reads its command line without a parser" % command)
 
 
-def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
+def parser(
+    verb: str,
+    summary: str,
+    example: str,
+    json_help: str = "print one JSON document and nothing else",
+) -> argparse.ArgumentParser:
     """An argument parser with the flags that every command has (`--json`, `--debug`)."""
     lines = [wrapped(line).replace("\n", " \\\n  ") for line in example.splitlines()]
     result = _Parser(
@@ -55,9 +60,7 @@ def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
         epilog="example:\n  " + "\n  ".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument(
-        "--json", action="store_true", help="print one JSON document and nothing else"
-    )
+    result.add_argument("--json", action="store_true", help=json_help)
     result.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return result
 

@@ -40,8 +40,14 @@ def choose(argv: List[str]) -> int:
     rows = candidates(runs, qualities, rates, bounds)
     if not rows:
         raise RunError("%s has no samples to choose from" % options.runs[0], "profile first")
-    quality = next((known.of for known in qualities if known is not None), "")
-    notes = _notes(runs, qualities, rows, rates, bounds)
+    kinds = list(dict.fromkeys(known.of for known in qualities if known is not None))
+    if len(kinds) > 1:
+        raise UsageError(
+            "the qualities of these runs cannot be compared: %s" % "; ".join(kinds),
+            "choose from each run alone, or evaluate their models on the same data",
+        )
+    quality = kinds[0] if kinds else ""
+    notes = _notes(runs, qualities, rows, rates, bounds, options.task)
     met = [row for row in rows if row.verdict == MET]
     if options.figure:
         from splitwatt.profiler.choose.figure import draw_front
@@ -105,7 +111,7 @@ def _own_rate(run: Any) -> float:
 
 def _notes(
     runs: Sequence[Run], qualities: Sequence[Optional[Quality]], rows: Sequence[Candidate],
-    rates: Sequence[float], bounds: Bounds,
+    rates: Sequence[float], bounds: Bounds, task: Optional[str],
 ) -> List[str]:  # fmt: skip
     notes = ["latency: what %g %% of frames stay within, and what that is below with %g %% confidence"
              % (100 * bounds.share, 100 * CONFIDENCE)]  # fmt: skip
@@ -113,8 +119,8 @@ def _notes(
     notes.append("the Pareto front is of %s" % ", ".join(compared_in(rows)))
     for run, quality in zip(runs, qualities):
         if quality is None:
-            notes.append("%s has no accuracy.json and no agreement.json: quality is not known"
-                         % run.path)  # fmt: skip
+            notes.append("%s has no accuracy and no agreement%s: quality is not known"
+                         % (run.path, " of " + task if task else ""))  # fmt: skip
         else:
             notes += ["quality is %s" % quality.of] + quality.notes
         if run.sends_untrained_bytes:

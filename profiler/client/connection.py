@@ -294,8 +294,7 @@ class Connection:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = plain
             if self._context is not None:
-                tls: Any = self._context.wrap_socket(plain, server_hostname=self._host)
-                self._socket = tls
+                self._socket = tls = self._secured(self._context, plain)
                 fingerprint = hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
                 if self._fingerprint not in ("", fingerprint):
                     raise ServerError(
@@ -307,6 +306,20 @@ class Connection:
             if self._way is not None and self._way.connect is None:
                 self._socket = Paced(self._socket, self._way)
         return self._socket
+
+    def _secured(self, context: ssl.SSLContext, plain: socket.socket) -> Any:
+        try:
+            return context.wrap_socket(plain, server_hostname=self._host)
+        # Before Python 3.7 a name that is not the certificate's was not an SSLError.
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            if getattr(error, "reason", "CERTIFICATE_VERIFY_FAILED") != "CERTIFICATE_VERIFY_FAILED":
+                raise
+            why = shown(getattr(error, "verify_message", str(error)))
+            raise ServerError(
+                "the certificate of the server %s is not trusted: %s" % (self._url, why),
+                "give the fingerprint that 'splitwatt serve --lan' printed (--fingerprint), or the certificate "
+                "(--cert)",
+            )
 
 
 def _read_url(url: str) -> Tuple[bool, str, Optional[int]]:

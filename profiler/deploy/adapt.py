@@ -8,7 +8,8 @@ can be replayed. A prediction is
 with high values of the last frames, a rate from the last transfers and a base time of an exchange
 without bytes. A better configuration is taken only after its prediction, with the largest of its last
 requests, has met the deadline with a margin for a while; a worse one at once. A better one that was late
-soon after it was taken is tried again much later, or after the rate has clearly risen.
+soon after it was taken is tried again much later, or after the rate has clearly risen. What was measured of
+points that are not in use is forgotten step by step, so that a bad moment does not exclude one for ever.
 """
 
 from collections import deque
@@ -27,6 +28,8 @@ LONGEST_UP_AFTER_S = 120.0
 _CLEARLY = 1.4
 _KEPT, _KEPT_FOR_LARGEST = 15, 150
 _KEPT_RATES = 3
+# The highest measurement of each point that is not in use is forgotten so often, s.
+_FORGET_EVERY_S = 1.0
 _HIGH = 0.8
 _MOST_KBIT_S = 1e6
 # No prediction is longer, s: over a link that has stopped it would have no end.
@@ -61,6 +64,11 @@ class _Recent:
 
     def add(self, value: float) -> None:
         self._values.append(value)
+
+    def forget_largest(self) -> None:
+        recent = list(self._values)[-_KEPT:]
+        if len(recent) > 1:
+            self._values.remove(max(recent))
 
     @property
     def value(self) -> float:
@@ -97,6 +105,8 @@ class Controller:
         self._rates: Deque[float] = deque(maxlen=_KEPT_RATES)
         self._base_s = 0.0
         self._current: Optional[int] = None
+        self._last: Optional[int] = None  # what ran the last frame; `_current` was in time, too
+        self._forgot_s = -1e9
         self._better_since: Dict[int, float] = {}
         self._up_after_s = UP_AFTER_S
         self._last_up_s = -1e9
@@ -135,12 +145,13 @@ class Controller:
     def answers(self) -> None:
         """The server answers (again)."""
         if not self.server_there:
-            self.server_there, self._current = True, None  # nothing is steady any more
+            self.server_there = True
+            self._current = self._last = None  # nothing is steady any more
 
     @property
     def answers_here(self) -> bool:
         """Whether the last frame was answered by a local point, and others need the server."""
-        last = self._current
+        last = self._last
         return last is not None and self.local[last] and not all(self.local)
 
     def _saw_rate(self, rate_kbit_s: float) -> None:
@@ -174,6 +185,7 @@ class Controller:
             age_s: how long ago it was captured.
             wait_s: how long the link and the server are still busy.
         """
+        self._forget(now_s)
         able = [i for i in range(len(self.local)) if self.server_there or self.local[i]]
         if not able:
             return Choice(None, "server", None, self.rate_kbit_s)
@@ -213,6 +225,15 @@ class Controller:
             self._better_since = {}
         return self._current or 0
 
+    def _forget(self, now_s: float) -> None:
+        if now_s - self._forgot_s < _FORGET_EVERY_S:
+            return
+        self._forgot_s = now_s
+        for known in (self.board, self.server, self.bytes):
+            for index, recent in enumerate(known):
+                if index != self._last:
+                    recent.forget_largest()
+
     def _fell(self, now_s: float) -> None:
         """A change down: soon after one up, the next one up waits longer."""
         self._flapped = now_s - self._last_up_s < LONGEST_UP_AFTER_S
@@ -221,4 +242,5 @@ class Controller:
         self._up_after_s = longer_s if self._flapped else UP_AFTER_S
 
     def _made(self, index: int, why: str, wait_s: Tuple[float, float]) -> Choice:
+        self._last = index
         return Choice(index, why, self.predicted_s(index, wait_s), self.rate_kbit_s)

@@ -31,7 +31,8 @@ _WAITING = 64
 def run(argv: List[str]) -> int:
     """Run frames through board and server; a line of JSON an answer."""
     arguments = parser("run", "Run a camera's or a video's frames through board and server; "
-                       "print each answer as a line of JSON.", EXAMPLE)  # fmt: skip
+                       "print each answer as a line of JSON.", EXAMPLE,
+                       "print the counts of frames as a last line of JSON, too")  # fmt: skip
     add = arguments.add_argument
     add("--source", metavar="SRC", required=True, help="a video file, a folder of images, "
         "/dev/video0, rtsp://..., or a GStreamer pipeline that ends in appsink")  # fmt: skip

@@ -175,13 +175,12 @@ class Flow:
         try:
             for frame in source.frames():
                 with self._changed:
-                    self.counts.captured += 1
-                    if source.live and self._slot is not None:
-                        self.counts.dropped_for_newer += 1
                     while not source.live and self._slot is not None and not self._ended:
                         self._changed.wait(0.2)
                     if self._ended:
                         return
+                    self.counts.captured += 1
+                    self.counts.dropped_for_newer += self._slot is not None
                     if not source.live:  # it waited, and counts from now on
                         frame = frame._replace(captured_s=time.monotonic())
                     self._slot = frame

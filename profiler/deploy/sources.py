@@ -211,6 +211,11 @@ class _OpenCv:
 
         device = text[len("/dev/video") :] if text.startswith("/dev/video") else ""
         if " ! " in text:
+            if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends():
+                raise UsageError(
+                    "a GStreamer pipeline needs an OpenCV with GStreamer, and pip's has none",
+                    "uninstall pip's; on Debian, Ubuntu or a Jetson: sudo apt-get install python3-opencv",
+                )
             self._capture = cv2.VideoCapture(text, cv2.CAP_GSTREAMER)
         else:
             self._capture = cv2.VideoCapture(int(device) if device.isdigit() else text)

@@ -127,6 +127,9 @@ class _Counted(uvicorn.Server):  # type: ignore[misc,unused-ignore]
     async def shutdown(self, sockets: Any = None) -> None:
         self._accepting.cancel()
         await super().shutdown([self._listener])
+        # By a second signal: the application is cut off and would log a traceback.
+        if self.force_exit:
+            logging.disable()
 
     def _protocol(self) -> Any:
         state = self.lifespan.state

@@ -5,6 +5,7 @@ import random
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.profiler.deploy.adapt import Choice, Controller
@@ -130,6 +131,34 @@ def test_a_rate_that_jumps_up_and_down_switches_ever_less():
     chosen = [row[0] for row in replay(trace, 300.0)]
     ups = [n for n, (a, b) in enumerate(zip(chosen, chosen[1:])) if b < a]
     assert len(ups) < 12 and len([n for n in ups if n > 750]) < len([n for n in ups if n < 750])
+
+
+@pytest.mark.parametrize("slow", ["board", "server", "bytes"])
+def test_a_point_that_was_late_for_a_while_is_used_again(slow):
+    """What is measured of the point in use says nothing of the others: a second in which the server was
+    slow once meant the local model for ever.
+    """
+    usual = {"board": 0.05, "server": 0.04, "bytes": 9000.0}
+    high = {"board": 2.0, "server": 2.0, "bytes": 1e6}
+    control = Controller([POINTS[1], POINTS[4]], [False, True], DEADLINE_S)
+    control.saw_probe((200, 1.6e-3), (2200, 17.6e-3))
+    chosen = []
+    for frame in range(300):
+        chosen.append(control.choose(0.2 * frame).at)
+        now = dict(usual, **({slow: high[slow]} if 50 <= frame < 60 else {}))
+        if chosen[-1] == 0:
+            control.board[0].add(now["board"])
+            control.saw_transfer(0, int(now["bytes"]), 8e-3 * now["bytes"] / 1000, now["server"])
+    assert set(chosen[:50]) == {0} and 1 in chosen[50:60] and set(chosen[-100:]) == {0}
+
+
+def test_the_link_is_measured_while_a_late_local_model_answers():
+    slow = [POINTS[1], POINTS[4]._replace(board_s=2.0)]
+    control = Controller(slow, [False, True], DEADLINE_S)
+    control.saw_probe((200, 1.6e-3), (2200, 17.6e-3))
+    assert control.choose(0.0).at == 0 and not control.answers_here
+    control.saw_progress(100.0)
+    assert control.choose(0.2) == (1, "late", 2.0, 0.8) and control.answers_here
 
 
 def test_without_a_server_only_local_points_run_and_with_none_nothing_does():

@@ -94,6 +94,17 @@ def test_a_bound_is_met_by_the_end_of_the_interval_alone(run):
     assert verdicts == sorted(verdicts, key=["met", "open", "missed"].index)
 
 
+def test_qualities_of_different_kinds_are_not_compared(run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    text = (other / "accuracy.json").read_text()
+    (other / "accuracy.json").write_text(text.replace("made up", "own"))
+    code, err = chosen(run, other, "--deadline", "1s")
+    assert code == 2 and "cannot be compared: top1_percent of made up; top1_percent of own" in err
+    _, document = chosen(run, "--deadline", "1s", "--task", "segmentation")
+    assert "%s has no accuracy and no agreement of segmentation" % run in str(document["notes"])
+
+
 def test_few_samples_are_not_certain(run):
     code, document = chosen(run, "--deadline", "100s", "--share", "0.9")
     assert code == 1

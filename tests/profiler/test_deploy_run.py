@@ -101,7 +101,10 @@ def test_an_interrupt_ends_it_in_order(tiny, server, video, number):
     out, _ = process.communicate(timeout=20)
     rows = lines(first + out)
     assert process.returncode == 0
-    assert rows[-1]["summary"]["answered"] == len(rows) - 1 < 40
+    counts = rows[-1]["summary"]
+    assert counts["answered"] == len(rows) - 1 < 40 and counts["failed"] == 0
+    dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
+    assert counts["captured"] == counts["answered"] + dropped
 
 
 def test_when_the_server_goes_the_local_model_answers_and_it_is_used_again_when_it_is_back(

@@ -77,6 +77,13 @@ def test_without_a_decoder_the_sentence_says_what_to_install(monkeypatch, video)
     assert "python3-opencv" in error.value.remedy and "[video]" in error.value.remedy
 
 
+def test_an_opencv_without_gstreamer_is_reported_as_that(monkeypatch):
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2.videoio_registry, "getBackends", lambda: [cv2.CAP_FFMPEG])
+    with pytest.raises(UsageError, match="needs an OpenCV with GStreamer.*pip.*python3-opencv"):
+        open_source("videotestsrc ! appsink")
+
+
 class Camera:
     """A camera that gives three frames each time it is opened."""
 

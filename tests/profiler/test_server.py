@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -234,7 +235,8 @@ def test_a_server_in_the_network(tiny, tmp_path, request_of_a_photograph):
             (good._replace(token="wrong"), "the token is missing or wrong"),
             (good._replace(token=None), "the token is missing or wrong"),
             (good._replace(fingerprint="0" * 64), "another fingerprint"),
-            (good._replace(fingerprint=None), "cannot be reached"),
+            (good._replace(fingerprint=None), "not trusted: self.signed certificate; give"),
+            (by_cert._replace(url="https://localhost:%d" % port), "not trusted: .*localhost"),
         ):
             refused = pytest.raises(ServerError, match=sentence)
             with Client(endpoint, retry_after_s=()) as client, refused:
@@ -251,6 +253,19 @@ def test_it_stops_when_told_and_with_its_parent(tiny, tmp_path):
     code, _, err = command("serve", "--bundles", tiny, "--port", 0, "--ready-file", ready,
                            "--parent", 1)  # fmt: skip
     assert code == 1 and "has ended" in err and not ready.exists()
+
+
+def test_further_signals_end_it_at_once_and_without_a_traceback(tiny, capfd):
+    running = RunningServer(tiny, "--port", "0")
+    parts = urlsplit(running.url)
+    with socket.create_connection((parts.hostname, parts.port)) as stream:
+        head = b"POST /v2/models/tiny@1/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n"
+        stream.sendall(head + b"half")  # the server waits for the rest of this request
+        time.sleep(0.3)
+        while running.process.poll() is None:
+            running.process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+    assert running.stop() == 0 and capfd.readouterr().err == ""
 
 
 def test_what_cannot_be_served_is_told(tiny, tmp_path, server):
