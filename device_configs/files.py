@@ -65,6 +65,22 @@ def opened(
         raise error("%r cannot be the name of a file" % path[:60], remedy)
 
 
+def open_to_write(path: str, how: int = os.O_APPEND) -> IO[bytes]:
+    """A file to append to, or with os.O_TRUNC to replace, made where it is missing; unbuffered.
+
+    Neither through a link, which a folder from elsewhere may hold, nor into a pipe.
+
+    Raises:
+        SplitwattError: it cannot be opened.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        mode = "ab" if how == os.O_APPEND else "wb"
+        return os.fdopen(os.open(path, flags | how, 0o666), mode, buffering=0)
+    except OSError as error:
+        raise storage_error(path, error)
+
+
 def write_atomic(path: str, content: Union[str, bytes]) -> None:
     """Write `content` (text as UTF-8); if that fails, `path` keeps its old content.
 

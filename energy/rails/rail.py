@@ -32,6 +32,9 @@ COUNTER = "counter"  # joules so far; the sampler turns them into the mean power
 # without it the mean of the noise would no longer be zero.
 _NOISE = 0.01
 
+# No sensor changes more often, s; a period of 0 would be an endless number of readings.
+SHORTEST_PERIOD_S = 1e-6
+
 Line = Tuple[str, ...]
 
 # Two counters that may be one meter are one where their joules differ by less than this.

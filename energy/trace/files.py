@@ -13,10 +13,16 @@ import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import SensorError
-from splitwatt.device_configs.files import storage_error, write_atomic
+from splitwatt.device_configs.files import open_to_write, storage_error, write_atomic
 from splitwatt.device_configs.input.small_files import open_regular, real_number
 from splitwatt.device_configs.input.strict_json import read_json
-from splitwatt.energy.rails.rail import COUNTER, INSTANT, Rail, choose_total
+from splitwatt.energy.rails.rail import (
+    COUNTER,
+    INSTANT,
+    SHORTEST_PERIOD_S,
+    Rail,
+    choose_total,
+)
 
 FORMAT = 1
 # Above this, a reading from a CSV of unknown origin is absurd, W.
@@ -99,7 +105,7 @@ def read_trace(path: str) -> Trace:
         sums = metadata.get("total_lines") or [metadata.get("total") or ()]
         total_lines = tuple(tuple(str(label) for label in line) for line in sums)
         probed = dict(metadata.get("probed_period_s") or {})
-        if not all(map(_is_number_or_none, probed.values())):
+        if not all(map(_is_period, probed.values())):
             raise TypeError("probed_period_s")
     except (TypeError, KeyError, ValueError, AttributeError):
         beside = metadata_path(path)
@@ -207,7 +213,13 @@ def _rail(row: Dict[str, Any]) -> Rail:
     rail = Rail(**row)
     if rail.label is None or rail.kind is None or rail.absurd_above_w is None:
         raise TypeError("label, kind or absurd_above_w")
+    if not _is_period(rail.period_s):
+        raise TypeError("period_s")
     return rail
+
+
+def _is_period(value: Any) -> bool:
+    return _is_number_or_none(value) and (value is None or value >= SHORTEST_PERIOD_S)
 
 
 def _is_number_or_none(value: Any) -> bool:
@@ -307,8 +319,8 @@ class TraceWriter(object):
         """Like `_describe`, without waiting for the disk: an SD card would hold up the sampling."""
         beside = metadata_path(self._path)
         try:
-            with open(beside + ".new", "w", encoding="utf-8") as stream:
-                json.dump(self._about, stream, indent=1)
+            with open_to_write(beside + ".new", os.O_TRUNC) as stream:
+                stream.write(json.dumps(self._about, indent=1).encode("utf-8"))
             os.replace(beside + ".new", beside)
         except OSError as error:
             raise storage_error(beside, error)

@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 from contextlib import ExitStack
-from typing import IO, Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 from splitwatt.device_configs.errors import ImageError, RunError
-from splitwatt.device_configs.files import read_bounded, storage_error
+from splitwatt.device_configs.files import read_bounded, write_atomic_with
 from splitwatt.profiler.evaluate.data_sets.data_set import DataSet, Item
+from splitwatt.profiler.records.appending import Appender
 
 _LIMIT_BYTES = 1 << 30
 
@@ -63,10 +64,7 @@ def recorded(
                 record_of = record_of or opened(stack)
                 row = dict({"name": item.name}, **mark, **record_of(item))
                 known[item.name] = row
-                try:  # the kernel has it when this returns
-                    stream.write(json.dumps(row, allow_nan=False) + "\n")
-                except OSError as error:
-                    raise storage_error(path, error)
+                stream.append(row)  # the kernel has it when this returns
             advance()
     rows = [known[item.name] for item in data.items]
     # The records of these images first, in this order: a figure refers to the first lines, whatever
@@ -115,14 +113,10 @@ def _not_a_number(text: str) -> float:
     raise ValueError(text)
 
 
-def _written(path: str, rows: Sequence[Row]) -> IO[str]:
+def _written(path: str, rows: Sequence[Row]) -> Appender:
     """The file with these lines instead of what it held, open for more."""
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        temporary = path + ".new"
-        with open(temporary, "w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(row) + "\n" for row in rows)
-        os.replace(temporary, path)
-        return open(path, "a", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise storage_error(path, error)
+    lines = (json.dumps(row) + "\n" for row in rows)
+    write_atomic_with(
+        path, lambda stream: stream.writelines(line.encode("ascii") for line in lines)
+    )
+    return Appender(path, sync=False)

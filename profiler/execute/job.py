@@ -12,7 +12,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
-from splitwatt.device_configs.files import write_atomic
+from splitwatt.device_configs.files import open_to_write, write_atomic
 from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.board.quota import join
 from splitwatt.profiler.capacity.search import Asked
@@ -225,7 +225,7 @@ def run_block(
     """
     last: Dict[str, Any] = {}
     path = job.write()
-    with open(log, "ab") as errors:
+    with open_to_write(log) as errors:
         process = start_module(_MODULE, [path, job.block["id"]], errors, lock, prefix)
         started(process.pid)
         try:

@@ -9,6 +9,7 @@ from typing import Any, List, Optional
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import ServerError
+from splitwatt.device_configs.files import open_to_write
 from splitwatt.device_configs.version import check_host
 from splitwatt.engines.backends.base import Closing
 from splitwatt.profiler.client.connection import Endpoint
@@ -42,7 +43,7 @@ class OwnServer(Closing):
         self._arguments = ["--bundles", bundles, "--target", target, "--backend", backend]
         if threads is not None:
             self._arguments += ["--threads", str(threads)]
-        self._log = log
+        self._log, self._log_starts = log, 0
         self._process: Optional[subprocess.Popen[bytes]] = None
         self.start()
 
@@ -58,7 +59,8 @@ class OwnServer(Closing):
                 "__main__", "serve", "--port", "0", "--ready-file", ready,
                 "--parent", str(os.getpid()), *self._arguments
             )  # fmt: skip
-            with open(self._log, "ab") as log:
+            with open_to_write(self._log) as log:
+                self._log_starts = log.tell()
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )  # fmt: skip
@@ -91,6 +93,7 @@ class OwnServer(Closing):
             time.sleep(0.02)
         self.close()
         with open(self._log, encoding="utf-8", errors="replace") as stream:
+            stream.seek(self._log_starts)  # an earlier session's end is not this one's
             lines: List[str] = [line.strip() for line in stream if line.strip()]
         last = lines[-1] if lines else "it said nothing"
         raise ServerError("the server did not start: %s" % last)

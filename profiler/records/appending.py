@@ -7,7 +7,7 @@ import os
 import threading
 from typing import Any, Dict, Iterator, List, Optional
 
-from splitwatt.device_configs.files import storage_error
+from splitwatt.device_configs.files import open_to_write, storage_error
 
 # At most so much of a run is lost with the power.
 SYNC_EVERY_S = 1.0
@@ -28,13 +28,7 @@ class Appender(contextlib.ExitStack):
         super().__init__()
         self._path = path
         self._sync = sync
-        try:
-            # Neither through a link, which a folder from elsewhere may hold, nor into a pipe.
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            handle = os.open(path, flags | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise storage_error(path, error)
-        self._stream = self.enter_context(os.fdopen(handle, "ab", buffering=0))
+        self._stream = self.enter_context(open_to_write(path))
 
     def append(self, record: Dict[str, Any]) -> None:
         """Add a line.

@@ -8,7 +8,7 @@ import time
 from typing import IO, Any, Dict, Optional
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
-from splitwatt.device_configs.files import storage_error, write_atomic
+from splitwatt.device_configs.files import open_to_write, storage_error, write_atomic
 from splitwatt.profiler.records.appending import Appender
 from splitwatt.profiler.records.document import RUN_FILE, check_document, read_document
 from splitwatt.profiler.records.reading import whole_lines
@@ -31,7 +31,7 @@ class RunFolder(contextlib.ExitStack):
     def __init__(self, path: str) -> None:
         super().__init__()
         self.path = os.path.abspath(path)
-        self._lock: Optional[IO[str]] = None
+        self._lock: Optional[IO[bytes]] = None
 
     @classmethod
     def create(cls, path: str, document: Dict[str, Any]) -> "RunFolder":
@@ -107,11 +107,7 @@ class RunFolder(contextlib.ExitStack):
             RunError: another process holds it.
         """
         path = self.file(_LOCK_FILE)
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            self._lock = self.enter_context(os.fdopen(os.open(path, flags, 0o666), "a"))
-        except OSError as error:
-            raise storage_error(path, error)
+        self._lock = self.enter_context(open_to_write(path))
         until = time.monotonic() + _LOCK_WAIT_S
         while True:
             try:

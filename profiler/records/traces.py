@@ -5,6 +5,7 @@ import stat
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.errors import RunError
+from splitwatt.energy.rails.rail import SHORTEST_PERIOD_S
 from splitwatt.profiler.records.fields import MAX_CLOCK_S, check_text, clock, field, parse, record
 from splitwatt.profiler.records.reading import (
     DamagedLineError,
@@ -41,7 +42,9 @@ class RailFacts(NamedTuple):
     driver: str = field("what read it")
     kind: str = field("what a reading is: an instant, an average, a counter")
     path: Optional[str] = field("where it was read", None)
-    period_s: Optional[float] = field("how often it changes; null: not known", None)
+    period_s: Optional[float] = field(
+        "how often it changes; null: not known", None, least=SHORTEST_PERIOD_S
+    )
     part_of: Optional[str] = field("the rail that already contains it", None)
     energon: Optional[str] = field("its name in Energon's dashboards", None)
     measures: Optional[str] = field("what it supplies", None)
@@ -57,7 +60,7 @@ class TraceFacts(NamedTuple):
     provenance: Optional[str] = field("measured, generated (an artificial load) or replayed", None)
     total: Optional[List[str]] = field("the rails that make the machine's total", None)
     probed_period_s: Optional[Dict[str, Optional[float]]] = field(
-        "rail -> how often it was seen to change", None
+        "rail -> how often it was seen to change", None, least=SHORTEST_PERIOD_S
     )
     events: Optional[List[Dict[str, Any]]] = field("what the sampler noted", None)
     stats: Optional[Dict[str, Any]] = field("counts of the sampler", None)

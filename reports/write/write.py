@@ -1,10 +1,13 @@
 """Runs become a folder: report.md, report.html, report.json, CSV and LaTeX tables, figures."""
 
+import contextlib
 import json
+import os
 from pathlib import Path
 
 from splitwatt.device_configs.errors import SplitwattError
-from splitwatt.device_configs.files import write_atomic
+from splitwatt.device_configs.files import inside, write_atomic
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.reports.figures.draw import draw_all, drawings
 from splitwatt.reports.load.accuracy import read_accuracy
 from splitwatt.reports.load.model import series_of
@@ -19,6 +22,9 @@ from splitwatt.reports.write.headlines import headlines
 from splitwatt.reports.write.latex import latex_files
 from splitwatt.reports.write.markdown import title, to_markdown
 from splitwatt.reports.write.page import to_html
+
+# Of the report.json of an earlier report.
+_LISTED_BYTES = 64 << 20
 
 
 def make_report(
@@ -75,13 +81,20 @@ def make_report(
 
 
 def _listed(folder: Path) -> set[str]:
-    """The files of the report that is in the folder, as its report.json lists them."""
+    """The files of the report that is in the folder, as its report.json lists them.
+
+    The folder may be a stranger's: nothing outside it is listed, through a link either.
+    """
     try:
-        names = list(json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):  # none, or of an earlier version
+        names = list(read_json(str(folder / "report.json"), _LISTED_BYTES)["files"])
+    except (SplitwattError, KeyError, TypeError):  # none, or of an earlier version
         return set()
-    inside = (name for name in names if isinstance(name, str) and ".." not in name.split("/"))
-    return {name for name in inside if name[:1] != "/" and (folder / name).is_file()}
+    listed = set()
+    for name in names:
+        with contextlib.suppress(SplitwattError, TypeError):
+            if os.path.isfile(inside(str(folder), name)):
+                listed.add(name)
+    return listed
 
 
 def _texts(report: Report, venue: Venue) -> dict[str, str]:

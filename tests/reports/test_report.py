@@ -1,6 +1,7 @@
 """What a report says in words: provenance, untrained weights, what is missing, bad input."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -393,8 +394,17 @@ def test_a_list_of_files_reaches_nothing_outside_of_the_report(tmp_path):
     for listed in (["../other", str(tmp_path / "other"), "x/../../other", 7], "other", None):
         (folder / "report.json").write_text(json.dumps({"files": listed}))
         assert _listed(folder) == set()
-    (folder / "report.json").write_text(json.dumps({"files": ["old.csv", "gone.csv"]}))
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "mine").write_text("mine")
+    (folder / "link").symlink_to(tmp_path / "far")
+    listed = ["old.csv", "gone.csv", "link/mine", "x" * 5000]
+    (folder / "report.json").write_text(json.dumps({"files": listed}))
     assert _listed(folder) == {"old.csv"}
+    (folder / "report.json").write_text("[" * 100000)
+    assert _listed(folder) == set()
+    (folder / "report.json").unlink()
+    os.mkfifo(folder / "report.json")
+    assert _listed(folder) == set()
 
 
 def test_where_blocks_run_until_the_median_is_known_no_sample_is_too_many(tmp_path):

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from splitwatt.device_configs.errors import SensorError, UsageError
+from splitwatt.device_configs.errors import RunError, SensorError, UsageError
 from splitwatt.energy.commands.integrate import integrate_file, not_measured
 from splitwatt.energy.joules import simpson as integrate
 from splitwatt.energy.joules.confidence import bootstrap_mean
@@ -20,6 +20,7 @@ from splitwatt.energy.joules.windows import (
 )
 from splitwatt.energy.trace.files import TraceWriter, rail_records, read_trace, unknown_rail
 from splitwatt.energy.trace.readings import estimate_period, usable_readings
+from splitwatt.profiler.records.traces import trace_facts
 
 RAIL = unknown_rail("VDD_IN", "a test")
 
@@ -272,6 +273,24 @@ def test_files_that_are_no_trace(tmp_path):
         (tmp_path / "z.json").write_text('{"format": 1, "rails": %s}' % rails)
         with pytest.raises(SensorError, match="does not describe its rails"):
             read_trace(str(tmp_path / "z.csv"))
+
+
+@pytest.mark.parametrize("period_s", [0, 0.0, -1.0, 1e-320])
+@pytest.mark.parametrize("probed", [False, True])
+def test_a_period_that_no_sensor_has_is_refused(tmp_path, period_s, probed):
+    """Divided by, it once ended in a traceback."""
+    (tmp_path / "a.csv").write_text("t_s,VDD_IN\n" + "".join("%g,2\n" % t for t in range(9)))
+    rail = rail_records([RAIL._replace(period_s=None if probed else period_s)])
+    about = {
+        "format": 1,
+        "rails": rail,
+        "probed_period_s": {"VDD_IN": period_s if probed else None},
+    }
+    (tmp_path / "a.json").write_text(json.dumps(about))
+    with pytest.raises(SensorError, match="does not describe its rails"):
+        integrate_file(str(tmp_path / "a.csv"))
+    with pytest.raises(RunError, match="period_s"):
+        trace_facts(str(tmp_path / "a.json"))
 
 
 def test_rails_of_a_target_and_their_total(tmp_path):

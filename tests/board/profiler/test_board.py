@@ -113,6 +113,21 @@ def test_a_damaged_image_fails_its_samples_alone(tmp_path, bundles, config):
     assert code == 0 and len(list(read_run(str(run)).samples)) == 4
 
 
+def test_a_resume_waits_for_no_pipe_in_a_log_s_place(tmp_path, bundles, config):
+    """Runs travel: opened as a file is, a pipe once held the resume for ever."""
+    run = tmp_path / "run"
+    assert profile("--config", config, "--bundles", bundles, "--out", run)[0] == 0
+    lines = (run / "samples.jsonl").read_bytes().splitlines(True)
+    (run / "samples.jsonl").write_bytes(b"".join(lines[:-1]))
+    document = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    (run / "run.json").write_text(json.dumps(dict(document, finished_wall=None)))
+    for name in ("blocks.log", ".lock"):
+        (run / name).unlink()
+        os.mkfifo(str(run / name))
+        code, _, err = profile("--resume", run)
+        assert code == 1 and name + " could not be written" in err
+
+
 def test_bad_usage_is_told_in_a_sentence(tmp_path, bundles, config):
     common = ("--config", config, "--bundles", bundles)
     for arguments, exit_code, sentence in (

@@ -137,7 +137,7 @@ def test_wrong_keys_and_values_are_named():
     )
     assert "'configurations.A.local[0]' must be text" in wrong(configurations={"A": {"local": [3]}})
     assert "../x" in wrong(configurations={"A": {"local": ["../x"]}})
-    for rate in (0, -1, float("inf"), float("nan"), "fast"):
+    for rate in (0, -1, float("inf"), float("nan"), "fast", 1e-320, 1e300):
         link = {"name": "a", "kind": "simulated", "rate_kbit_s": rate}
         assert "'links[0].rate_kbit_s' must be a number" in wrong(links=[link])
     assert "'links[0].rate_kbit_s' is missing" in wrong(links=[{"name": "a", "kind": "simulated"}])

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
+from splitwatt.device_configs.files import open_to_write
 from splitwatt.profiler.analyse.summary import remarks
 from splitwatt.profiler.analyse.times import (
     end_to_end_s,
@@ -406,12 +407,16 @@ def test_a_folder_that_was_prepared_does_no_harm(tmp_path, name, kind):
     assert time.monotonic() - start < 30 and outside.read_text() == "kept"
 
 
-def test_records_are_not_appended_through_a_link(tmp_path):
-    outside = tmp_path / "outside"
+@pytest.mark.parametrize("how", [os.O_APPEND, os.O_TRUNC])
+def test_nothing_is_written_through_a_link_or_into_a_pipe(tmp_path, how):
+    outside, place = tmp_path / "outside", tmp_path / "blocks.log"
     outside.write_text("kept")
-    (tmp_path / "samples.jsonl").symlink_to(outside)
-    with pytest.raises(SplitwattError, match="could not be written"):
-        Appender(str(tmp_path / "samples.jsonl"))
+    place.symlink_to(outside)
+    for _ in ("a link", "a pipe, which nobody reads"):
+        with pytest.raises(SplitwattError, match="blocks.log could not be written"):
+            open_to_write(str(place), how)
+        place.unlink()
+        os.mkfifo(str(place))
     assert outside.read_text() == "kept"
 
 
