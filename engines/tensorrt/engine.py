@@ -55,15 +55,15 @@ def import_tensorrt() -> Tuple[Any, Any]:
     """The modules `tensorrt` (8.2 or later) and `pycuda.driver`; EngineError without them."""
     remedy = "it comes with JetPack (a venv needs --system-site-packages); elsewhere: pip install tensorrt"
     trt = import_package("tensorrt", versions.TENSORRT, remedy)
-    driver = import_driver()
+    driver = import_driver(versions.TENSORRT)
     versions.generation(trt.__version__)
     return trt, driver
 
 
-def import_driver() -> Any:
-    """The module `pycuda.driver`; EngineError if it is not installed."""
+def import_driver(backend: str) -> Any:
+    """The module `pycuda.driver`, which a backend needs; EngineError if it is not installed."""
     remedy = "pip install pycuda (pycuda==2020.1 on Python 3.6), with CUDA's bin folder on PATH"
-    return import_package("pycuda.driver", versions.TENSORRT, remedy)
+    return import_package("pycuda.driver", backend, remedy)
 
 
 def import_package(name: str, backend: str, remedy: str) -> Any:
