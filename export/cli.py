@@ -406,12 +406,14 @@ def bundle(argv: list[str]) -> int:
     _target_flags(flags)
     options = flags.parse_args(argv)
 
+    from splitwatt.export.compat.fit import lines_of
     from splitwatt.export.own_graphs import make
 
     if options.tables and not options.server:
         raise UsageError("--tables needs --server", "a local model sends nothing")
     check_own_name(options.name)
-    out = make(options)
+    out, fits = make(options)
+    _report_fits({options.name: [line for fit in fits for line in lines_of(fit)]})
     if not options.untrained:
         note("reports will count these weights as trained; if they are not, give --untrained")
     if options.json:

@@ -75,8 +75,11 @@ class _Graph:
     runs: list[Run] = field(default_factory=list)
 
 
-def make(options: argparse.Namespace) -> Path:
-    """Write the bundle that the flags of `splitwatt bundle` ask for; returns its folder.
+def make(options: argparse.Namespace) -> tuple[Path, list[PartFit]]:
+    """Write the bundle that the flags of `splitwatt bundle` ask for.
+
+    Returns:
+        Its folder, and how each graph was changed for its target.
 
     Raises:
         BundleError: a file that is no ONNX graph.
@@ -157,7 +160,7 @@ def make(options: argparse.Namespace) -> Path:
         )
         write_manifest(str(folder), manifest)
         make_samples(str(folder), [photo.path for photo in photos(preprocess, SAMPLES)])
-    return out
+    return out, fits
 
 
 def read_preprocess(name: str) -> Preprocess:

@@ -6,6 +6,7 @@ Decisions that do not need TensorRT are in the other files of this folder.
 import importlib
 import os
 import threading
+import traceback
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
@@ -37,7 +38,9 @@ def open_built(trt: Any, driver: Any, onnx_path: str, threads: Optional[int]) ->
         record = records.choose(every, onnx_path, sha256_file(onnx_path), here)
         if record.runs_on == "tensorrt":
             return TensorRTEngine(trt, device, records.engine_path(folder, record), record)
-    except BaseException:
+    except BaseException as error:
+        # Its frames hold TensorRT's objects, which must not outlive the device.
+        traceback.clear_frames(error.__traceback__)
         device.close()
         raise
     device.close()
@@ -52,15 +55,15 @@ def import_tensorrt() -> Tuple[Any, Any]:
     """The modules `tensorrt` (8.2 or later) and `pycuda.driver`; EngineError without them."""
     remedy = "it comes with JetPack (a venv needs --system-site-packages); elsewhere: pip install tensorrt"
     trt = import_package("tensorrt", versions.TENSORRT, remedy)
-    driver = import_driver()
+    driver = import_driver(versions.TENSORRT)
     versions.generation(trt.__version__)
     return trt, driver
 
 
-def import_driver() -> Any:
-    """The module `pycuda.driver`; EngineError if it is not installed."""
+def import_driver(backend: str) -> Any:
+    """The module `pycuda.driver`, which a backend needs; EngineError if it is not installed."""
     remedy = "pip install pycuda (pycuda==2020.1 on Python 3.6), with CUDA's bin folder on PATH"
-    return import_package("pycuda.driver", versions.TENSORRT, remedy)
+    return import_package("pycuda.driver", backend, remedy)
 
 
 def import_package(name: str, backend: str, remedy: str) -> Any:
@@ -104,7 +107,8 @@ class TensorRTEngine(Engine):
             with open(path, "rb") as stream:
                 self._engine = self._runtime.deserialize_cuda_engine(stream.read())
             if self._engine is None:
-                raise self._failure("TensorRT cannot load %s" % path)
+                why, remedy = explain(logger.errors)
+                raise EngineError("TensorRT cannot load %s: %s" % (path, why), remedy)
             by_index = (
                 versions.generation(trt.__version__, versions.runtime_of(trt)) == versions.BINDINGS
             )
@@ -113,12 +117,14 @@ class TensorRTEngine(Engine):
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
         with self._lock, self._device:
+            self._logger.errors = []
             try:
                 arrays = self._runner.run(feeds)
             except EngineError as error:
-                if not self._logger.errors:
+                if error.remedy or not self._logger.errors:
                     raise
-                raise self._failure(error.message)
+                why, remedy = explain(self._logger.errors)
+                raise EngineError("%s: %s" % (error.message, why), remedy)
             self.device_s = self._device.seconds_between()
             # The next run overwrites the buffers, so these are copies, in the graph's types.
             return {
@@ -129,10 +135,6 @@ class TensorRTEngine(Engine):
     def _close(self) -> None:
         with self._lock:
             with self._device:
-                self._runner = None  # first the execution context, then what it was made from
+                self._runner.close()  # first the execution context, then what it was made from
                 self._engine = self._runtime = None
             self._device.close()
-
-    def _failure(self, what: str) -> EngineError:
-        why, remedy = explain(self._logger.errors)
-        return EngineError("%s: %s" % (what, why), remedy)

@@ -7,10 +7,12 @@ _NO_RUNNER = ("has no runners", "could not find any implementation")
 _NO_KERNEL = "TensorRT has no kernel for an operator"
 # A part of TensorRT's message, lower case -> (what is wrong, what to do).
 _KNOWN = (
-    (("out of memory", "outofmemory", "insufficient memory", "cuda failure: 2",
+    (("out of memory", "outofmemory", "insufficient memory", "cuda failure: 2 ",
       "memory allocation"),
      "there is not enough memory",
      "close other programs, add swap (see docs/board-guide.md), or lower --workspace-mb"),
+    (("insufficient workspace", "increasing the workspace"),
+     "a kernel needs more memory than one kernel may take", "raise --workspace-mb"),
     (("different version of tensorrt", "version tag does not match", "serialization assertion",
       "magictag", "magic tag"),
      "the engine is of another TensorRT", "run splitwatt build again on this machine"),
@@ -48,7 +50,7 @@ def explain(messages: List[str]) -> Tuple[str, str]:
 
     An unknown cause is TensorRT's own first error, shortened.
     """
-    joined = " ".join(messages).lower()
+    joined = " ".join(" ".join(messages).lower().split()) + " "
     for words, what, remedy in _KNOWN:
         if any(word in joined for word in words):
             return what, remedy

@@ -24,7 +24,7 @@ _links: List["tempfile.TemporaryDirectory[str]"] = []
 
 def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
     """The engine that `splitwatt build --backend tensorrt-rtx` made of a part."""
-    return engine.open_built(import_rtx(), engine.import_driver(), onnx_path, threads)
+    return engine.open_built(import_rtx(), engine.import_driver(RTX), onnx_path, threads)
 
 
 def import_rtx() -> Any:

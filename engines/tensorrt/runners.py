@@ -23,7 +23,10 @@ class TensorsRunner:
         self._device = device
         self._context = engine.create_execution_context()
         if self._context is None:
-            raise EngineError("TensorRT makes no execution context", "there may be no memory left")
+            raise EngineError(
+                "TensorRT makes no execution context: there may be no memory left",
+                "close other programs",
+            )
         self._host: Dict[str, np.ndarray] = {}
         self._inputs: List[str] = []
         self._dtypes: Dict[str, Any] = {}
@@ -47,6 +50,10 @@ class TensorsRunner:
         arrays = {name: self._output(name) for name in self._outputs}
         self._device.wait()
         return arrays
+
+    def close(self) -> None:
+        """Give back the context and the engine, whatever still holds this object, as a traceback does."""
+        self._context = self._engine = None
 
     def _read_tensors(self, trt: Any) -> None:
         """The names of inputs, the types of all tensors, and those that are in the host's memory."""

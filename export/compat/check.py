@@ -52,11 +52,11 @@ def check_model(
     """All reasons why `model` does not fit `table`; an empty list if it fits.
 
     Args:
-        opset_limit: the target's own highest opset, if it is lower than the table's.
+        opset_limit: the target's highest opset, if it is lower than the table's.
         ir_limit: the same for the IR version.
     """
     view = view_of(model)
-    findings = [*_check_versions(model, table, opset_limit, ir_limit), *_check_edge(view, table)]
+    findings = [*check_versions(model, table, opset_limit, ir_limit), *_check_edge(view, table)]
     for node in view.graph.node:
         findings += check_node(node, view, table)
     return findings
@@ -71,22 +71,23 @@ def check_node(node: NodeProto, view: View, table: Table) -> list[Finding]:
     return findings
 
 
-def _check_versions(
+def check_versions(
     model: ModelProto, table: Table, opset_limit: int | None, ir_limit: int | None
 ) -> Iterator[Finding]:
+    """Is the model's opset or IR version outside what `table`, or the whole target, reads?"""
     opset = opset_of(model)
     lowest, highest = table.opset
-    highest = min(highest, opset_limit) if opset_limit else highest
-    if not lowest <= opset <= highest:
-        yield Finding(
-            "", _MODEL, f"{table.title} reads the opsets {lowest} to {highest}, not {opset}",
-            f"export at opset {highest}", "opset",
-        )  # fmt: skip
+    most = min(highest, opset_limit or highest)
+    if not lowest <= opset <= most:
+        reads = f"{table.title} reads the opsets {lowest} to {highest}"
+        if lowest <= opset <= highest:
+            reads = f"the target reads opsets up to {most}"
+        yield Finding("", _MODEL, f"{reads}, not {opset}", f"export at opset {most}", "opset")
     ceilings = [limit for limit in (table.ir, ir_limit) if limit]
     if ceilings and model.ir_version > min(ceilings):
         yield Finding(
             "", _MODEL, f"{table.title} reads IR versions up to {min(ceilings)}, not "
-            f"{model.ir_version}", f"write IR version {min(ceilings)}", "ir",
+            f"{model.ir_version}", f"set its ir_version to {min(ceilings)}", "ir",
         )  # fmt: skip
 
 
@@ -111,7 +112,8 @@ def _check_operator(node: NodeProto, view: View, table: Table) -> Iterator[Findi
         yield Finding(
             name, op,
             f"{table.title} does not support it" if listed else f"{table.title} does not know it",
-            "write it with others" if table.runtime == "onnxruntime" else "run it with onnxruntime",
+            "write it with other operators" if table.runtime == "onnxruntime"
+            else "run it with onnxruntime",
             "unsupported" if listed else "unlisted",
         )  # fmt: skip
         return
@@ -123,12 +125,13 @@ def _check_operator(node: NodeProto, view: View, table: Table) -> Iterator[Findi
     if row.types is not None:
         dtypes = {d for n in data_tensors(node, view.opset) if (d := view.dtype(n))}
         for dtype in sorted(dtypes):
-            if table.cast(dtype) not in row.types:
+            inside = table.cast(dtype)
+            if inside not in row.types:
+                there = "" if inside == dtype else f" ({dtype} is {inside} there)"
                 yield Finding(
                     name, op,
                     f"{table.title} runs it on {', '.join(sorted(row.types))}, not on {dtype}",
-                    f"cast around it ({dtype} is {table.cast(dtype)} there)",
-                    "type",
+                    f"cast around it{there}", "type",
                 )  # fmt: skip
     for rule in row.rules:
         kind = RULES[rule.name]

@@ -20,7 +20,7 @@ from splitwatt.engines.bundle.manifest import (
     PartCut,
     PartFit,
 )
-from splitwatt.export.compat.check import Finding, check_model
+from splitwatt.export.compat.check import Finding, check_model, check_versions
 from splitwatt.export.compat.cut import Cut, extract, plan_cut, plan_return
 from splitwatt.export.compat.fold import fold
 from splitwatt.export.compat.rewrites import rewrite
@@ -141,13 +141,14 @@ def fit_to(
         return Fitted((Piece(name, "onnxruntime", whole),), report)
     folded = fold(whole)
     rewritten += rewrite(whole, tensorrt)
+    opset_limit = min(opset_limit or runtime.opset[1], runtime.opset[1], tensorrt.opset[1])
+    # Before the cut, whose tensors have other names than the user's.
+    findings = list(check_versions(whole, tensorrt, opset_limit, None))
+    _demand(findings + check_model(whole, runtime, opset_limit, ir_limit), name, target)
     pieces, cuts = _pieces(whole, name, tensorrt, sizes)
     for piece in pieces:
-        findings: list[Finding] = []
         if piece.runtime == "tensorrt":
-            findings += check_model(piece.model, tensorrt, opset_limit)
-        findings += check_model(piece.model, runtime, None, ir_limit)
-        _demand(findings, name, target)
+            _demand(check_model(piece.model, tensorrt), name, target)
     was_cut = bool(cuts) and bool(cuts[0].prefix)
     report = PartFit(
         part=name,

@@ -107,7 +107,16 @@ def rank(node: NodeProto, view: View, arguments: Arguments) -> str | None:
 def outputs(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`first`: only the first outputs, this many, are used."""
     if any(node.output[arguments["first"] :]):
-        return f"only its first {arguments['first']} outputs are used"
+        return f"no output after number {arguments['first']} is used"
+    return None
+
+
+@_rule("cast to int32 instead, or run the node with onnxruntime")
+def at_the_edge(node: NodeProto, view: View, arguments: Arguments) -> str | None:
+    """`type`: outputs of this type are outputs of the graph; nothing inside it has the type."""
+    ends = {value.name for value in view.graph.output}
+    if any(n not in ends and view.dtype(n) == arguments["type"] for n in node.output):
+        return f"its {arguments['type']} output is an output of the whole graph"
     return None
 
 

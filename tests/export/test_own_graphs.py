@@ -109,6 +109,26 @@ def test_a_local_graph_needs_no_server_and_numbers_name_its_classes(graphs):
     assert json.loads(answers.stdout)
 
 
+def test_what_a_target_lacks_is_said_as_export_says_it(graphs):
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["z"], strides=[4, 4]),
+        helper.make_node("Unique", ["z"], ["u"]),
+        helper.make_node("ReduceMax", ["u"], ["m"], keepdims=0),
+        helper.make_node("Div", ["z", "m"], ["d"]),
+        helper.make_node("GlobalAveragePool", ["d"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "fc"], ["out"]),
+    ]
+    _save(graphs / "cut.onnx", nodes, [("x", [1, 3, 32, 32])], [("out", [1, 5])],
+          [_weight("w", 8, 3, 4, 4), _weight("fc", 8, 5)])  # fmt: skip
+    done = _bundle(graphs, "--board", graphs / "cut.onnx", "--target", "nano")
+    assert "mine: model: cut, the pieces run in turn by TensorRT and onnxruntime" in done.stderr
+    assert "why: 1 x Unique (unsupported): TensorRT 8.2 does not support it" in done.stderr
+    parts = Bundle.open(str(graphs / "bundles" / "nano" / "mine")).manifest.parts
+    runtimes = {part.name: part.runtime for part in parts}
+    assert runtimes == {"model": "tensorrt", "model.2": "onnxruntime", "model.3": "tensorrt"}
+
+
 @pytest.mark.parametrize("names", [4, 6])
 def test_fewer_or_more_names_than_outputs_are_one_sentence(graphs, names):
     (graphs / "l.txt").write_text("".join(f"class {i}\n" for i in range(names)))

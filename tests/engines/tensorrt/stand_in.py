@@ -10,6 +10,7 @@ import ctypes
 import enum
 import json
 import types
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,14 @@ def names_at(tag, owner):
         for key, tags in DOCUMENT["names"].items()
         if tag in tags and key.split(".", 1)[0] == owner
     }
+
+
+# What TensorRT 8.6 to 10 say of an input whose shape is outside the profile.
+OUTSIDE = (
+    "3: [executionContext.cpp::setInputShape::2068] Error Code 3: API Usage Error (Parameter check "
+    "failed at: runtime/api/executionContext.cpp::setInputShape::2068, condition: satisfyProfile "
+    "Runtime dimension does not satisfy any optimization profile.)"
+)
 
 
 class Recorder:
@@ -75,6 +84,7 @@ class StandIn:
         self.built = []
         self.loaded = []  # libraries of plugins, which register nothing else from 10 on
         self.room = lambda address: 1 << 60
+        self.alive = weakref.WeakSet()  # what must not outlive the device
 
     def module(self):
         tag, recorder = self.tag, self.recorder
@@ -82,7 +92,7 @@ class StandIn:
             "ILogger": type("ILogger", (), {"__init__": lambda self: None}),
             "IOutputAllocator": type("IOutputAllocator", (), {"__init__": lambda self: None}),
             "Builder": lambda logger: self.make("Builder", _Builder, logger=logger),
-            "Runtime": lambda logger: self.make("Runtime", _Runtime),
+            "Runtime": lambda logger: self.make("Runtime", _Runtime, logger=logger),
             "OnnxParser": lambda network, logger: self.make("OnnxParser", _Parser, network=network),
             "init_libnvinfer_plugins": lambda logger, namespace: True,
             "get_plugin_registry": lambda: self.make("IPluginRegistry", _Registry),
@@ -113,6 +123,8 @@ class StandIn:
     def make(self, owner, implementation, **state):
         made = strict(owner, self.tag, self.recorder, implementation)()
         made.__dict__.update({"_" + key: value for key, value in state.items()}, _of=self)
+        if owner in ("Runtime", "ICudaEngine", "IExecutionContext"):
+            self.alive.add(made)
         return made
 
 
@@ -238,9 +250,13 @@ class _Parser:
 class _Runtime:
     def deserialize_cuda_engine(self, data):
         if not data.startswith(b"{"):
+            self._logger.log(1, "Error Code 1: Serialization (Serialization assertion failed.)")
             return None
         plan = json.loads(data.decode())
-        return self._of.make("ICudaEngine", _Engine, plan=plan, session=_session(plan["onnx"]))
+        session = _session(plan["onnx"])
+        return self._of.make(
+            "ICudaEngine", _Engine, plan=plan, session=session, logger=self._logger
+        )
 
 
 def _session(path):
@@ -316,6 +332,7 @@ class _Context:
         low, _, high = self._engine._plan["ranges"][name]
         sizes = name in ("input_size", "valid_size")
         if not sizes and not all(a <= b <= c for a, b, c in zip(low, shape, high)):
+            self._engine._logger.log(1, OUTSIDE)
             return False
         self._shapes[name] = tuple(shape)
         return True
@@ -408,7 +425,7 @@ class Driver:
     MemoryError = MemoryError
 
     def __init__(self, sm=(8, 6), limit_bytes=1 << 30):
-        self.sizes = {}
+        self.sizes, self.alive, self.retained = {}, (), 0
         self.sm, self.limit, self.live, self.uploads, self.pushed = sm, limit_bytes, 0, 0, 0
         driver = self
 
@@ -427,8 +444,9 @@ class Driver:
                 return driver.sm
 
             def retain_primary_context(self):
+                driver.retained += 1
                 return types.SimpleNamespace(
-                    push=driver._push, pop=driver._pop, detach=lambda: None
+                    push=driver._push, pop=driver._pop, detach=driver._detach
                 )
 
         class Allocation:
@@ -447,6 +465,11 @@ class Driver:
                 self.memory = None
 
         self.Device, self.mem_alloc = Device, Allocation
+
+    def _detach(self):
+        self.retained -= 1
+        # A runtime, an engine and an execution context of each device that is still open.
+        assert len(self.alive) <= 3 * self.retained, "TensorRT's objects outlive the device"
 
     def _push(self):
         self.pushed += 1

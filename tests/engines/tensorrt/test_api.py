@@ -1,6 +1,7 @@
 """The TensorRT backend uses names that TensorRT has, and moves the right bytes."""
 
 import ast
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from splitwatt.engines.tensorrt import engine as backend
 from splitwatt.engines.tensorrt.building import build_part as work
 from splitwatt.engines.tensorrt.building.build import left_to_onnxruntime
 from splitwatt.engines.tensorrt.building.builder import RefusedError
+from splitwatt.engines.tensorrt.log import explain
 from splitwatt.engines.verify.verify import verify
 from tests.board.tiny import read_document, tiny_bundle, write_document
 from tests.conftest import ROOT
@@ -53,6 +55,7 @@ def here(monkeypatch):
         stand_in, driver = StandIn(tag, **said), Driver(sm or SM[TARGETS[tag]])
         module = stand_in.module()
         stand_in.room = driver.sizes.__getitem__
+        driver.alive = stand_in.alive
         monkeypatch.setattr(backend, "import_tensorrt", lambda: (module, driver))
         return stand_in, driver, module
 
@@ -288,6 +291,30 @@ def test_an_engine_of_another_machine_or_tensorrt_says_so(here, tmp_path):
         load_engine("tensorrt", path)
 
 
+def test_an_engine_that_tensorrt_cannot_load_says_why_and_leaves_nothing(here, tmp_path):
+    _, driver, module = here("8.5.2")
+    bundle = bundle_for(tmp_path / "b", "xavier_nx", split=False)
+    record = Path(work.build_part(module, driver, bundle, bundle.part("model"), OPTIONS))
+    document = json.loads(record.read_text())
+    record.with_suffix(".engine").write_bytes(b"no plan")
+    document["engine_sha256"] = hashlib.sha256(b"no plan").hexdigest()
+    record.write_text(json.dumps(document))
+    with pytest.raises(EngineError, match="is of another TensorRT; run splitwatt build again"):
+        load_engine("tensorrt", bundle.part_path("model"))
+    assert driver.live == 0 and driver.pushed == 0
+
+
+@pytest.mark.parametrize(
+    "said, why",
+    [
+        ("Cuda failure: 2", "there is not enough memory"),
+        ("Cuda failure: 209\nno kernel image is available", "Cuda failure: 209 no kernel image is available"),
+    ],
+)  # fmt: skip
+def test_the_number_of_an_error_of_cuda_is_read_whole(said, why):
+    assert explain([said])[0] == why
+
+
 def test_running_out_of_memory_is_one_sentence_and_leaves_nothing(here, tmp_path):
     _, driver, module = here(
         "8.2.1", fail="[defaultAllocator.cpp::allocate::29] CUDA out of memory"
@@ -306,6 +333,12 @@ def test_running_out_of_memory_is_one_sentence_and_leaves_nothing(here, tmp_path
         ("Node NonMaxSuppression_9 has no runners that implement it", True),
         ("Could not find any implementation for node Conv_1 due to insufficient workspace: "
          "out of memory", False),
+        # The words of TensorRT 8.4 and later, and of earlier ones.
+        ("4: [optimizer.cpp::computeCosts::3710] Error Code 4: Internal Error (Could not find any "
+         "implementation for node {ForeignNode[853...Softmax_136]} due to insufficient workspace. See "
+         "verbose log for requested sizes.)", False),
+        ("Internal error: could not find any implementation for node Conv_1, try increasing the "
+         "workspace size with IBuilder::setMaxWorkspaceSize()", False),
         ("Internal error: Assertion failed", False),
     ],
 )  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.targets import load_target
+from splitwatt.engines.backends import load_engine
 from splitwatt.engines.tensorrt import records, rtx, versions
 from splitwatt.export import zoo
 from tests.board.tiny import COMMAND, read_document, tiny_bundle, write_document
@@ -159,6 +160,13 @@ def test_export_refuses_to_build_for_a_jetson_before_it_starts(tmp_path):
     assert done.returncode == 2 and not list(tmp_path.iterdir())
     assert "TensorRT for RTX does not serve nano or server" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_backend_that_lacks_a_package_is_the_one_that_was_asked_for(monkeypatch, tmp_path):
+    need_rtx()
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    with pytest.raises(EngineError, match="'tensorrt-rtx' needs the package pycuda"):
+        load_engine("tensorrt-rtx", str(tmp_path / "encoder.onnx"))
 
 
 def test_engines_of_one_runtime_are_not_loaded_by_the_other(tmp_path):

@@ -5,8 +5,9 @@ From onnx-tensorrt's pages and importers. A case is a graph of one operator and,
 """
 
 import numpy as np
+from onnx import helper
 
-from tests.export.compat.graphs import Constant, Input, branching, graph, looping
+from tests.export.compat.graphs import ELEMENTS, Constant, Input, branching, graph, looping
 
 IMAGE = Input([1, 8, 16, 16])
 INDEX = Input([1], "int64")
@@ -46,6 +47,14 @@ def both_ways(op, first, second):
 def quantise(op, zero):
     x, made = (IMAGE, "int8") if op == "QuantizeLinear" else (Input([4], "int8"), "float32")
     return graph(op, x, Constant(0.1, "float32"), zero, made=made)
+
+
+def inside(model):
+    """The same model with its output cast to float32: no tensor of the first type leaves it."""
+    made = helper.make_tensor_value_info("cast", ELEMENTS["float32"], None)
+    model.graph.node.append(helper.make_node("Cast", ["y0"], ["cast"], name="last", to=1))
+    model.graph.output[0].CopyFrom(made)
+    return model
 
 
 RANK_3 = Input([1, 8, 16])
@@ -128,6 +137,16 @@ CASES = {
         "opset edge type", "type", "type", "type",
     ),
     "Cast of UINT8 input": (graph("Cast", Input([4], "uint8"), to=1), "edge type", "type", "", ""),
+    "Cast to UINT8 for an output": (
+        graph("Cast", Input([4]), to=2, made="uint8"), "edge type", "type", "", ""
+    ),
+    "Cast to UINT8 inside": (
+        inside(graph("Cast", Input([4]), to=2, made="uint8")), "type", "type", *["at_the_edge"] * 2
+    ),
+    "CastLike to UINT8 inside": (
+        inside(graph("CastLike", Input([4]), Input([4], "uint8"), made="uint8", opset=15)),
+        "edge opset type unlisted", "type unlisted", "unlisted", "at_the_edge",
+    ),
     "Add, INT64": (graph("Add", INDEX, INDEX, made="int64"), "", "", "", ""),
     "Add, DOUBLE": (
         graph("Add", Input([4], "float64"), Input([4], "float64"), made="float64"), "", "", "", ""
@@ -194,7 +213,14 @@ CASES = {
     ),
     "Hardmax, another size not fixed": (graph("Hardmax", Input([None, 2])), *["unsupported"] * 3, ""),
     "Dropout in training": (
-        graph("Dropout", IMAGE, None, Constant(True, "bool")), "", "", "", "zeros"
+        graph("Dropout", IMAGE, None, Constant(True, "bool")), *["zeros"] * 4
+    ),
+    "BatchNormalization": (
+        graph("BatchNormalization", IMAGE, *[PER_CHANNEL] * 4), "", "", "", ""
+    ),
+    "BatchNormalization in training": (
+        graph("BatchNormalization", IMAGE, *[PER_CHANNEL] * 4, opset=14, training_mode=1),
+        "opset", *["attribute"] * 3,
     ),
     "QuantizeLinear, zero point 0": (quantise("QuantizeLinear", ZERO8), "", "", "", ""),
     "QuantizeLinear, zero point 3": (quantise("QuantizeLinear", Constant(3, "int8")), *["zeros"] * 4),
