@@ -28,7 +28,7 @@ from splitwatt.engines.codecs.base import (
 from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.codecs.hyperprior import crc_of, frame, side_symbols, unframe
 from splitwatt.engines.rangecoder import RangeCoder
-from splitwatt.engines.rangecoder.coder import not_codable
+from splitwatt.engines.rangecoder.coder import quantize
 from splitwatt.engines.rangecoder.compressai_decoder import StringDecoder
 
 # Parts on both ends: `side` -> `hyper` (1, P, H, W); `window` (1, C, 5, 5) and `place` (1, P, 1, 1)
@@ -56,8 +56,6 @@ class AutoregressiveCodec(Codec):
         """See `Codec.encode`."""
         side, latent = latent_of(tensors, "side"), latent_of(tensors)
         symbols, values = side_symbols(self._side, side)
-        if not np.isfinite(latent).all():
-            raise not_codable(latent)
         hyper = self._hyper.run({"side": values})["hyper"]
         if hyper.shape[2:] != latent.shape[2:]:
             raise BitstreamError(
@@ -67,7 +65,7 @@ class AutoregressiveCodec(Codec):
         coded: List[np.ndarray] = []
 
         def rounded(y: int, x: int, indexes: np.ndarray, means: np.ndarray) -> np.ndarray:
-            coded.append(np.rint(latent[0, :, y, x] - means).astype(np.int32))
+            coded.append(quantize(latent[0, :, y, x], means))
             return coded[-1]
 
         _, indexes = self._walk(hyper, latent.shape[1], rounded)
@@ -121,9 +119,9 @@ class AutoregressiveCodec(Codec):
                 }
             )
             indexes, means = made["indexes"].ravel(), made["means"].ravel()
-            if not indexes.size == means.size == channels:
+            if not indexes.size == means.size == channels or not np.isfinite(means).all():
                 raise EngineError(
-                    "the part '%s' must give one index and mean per channel" % CONTEXT
+                    "the part '%s' must give one index and one finite mean per channel" % CONTEXT
                 )
             every.append(np.clip(indexes, 0, self._latent.tables.count - 1))
             symbols = code(y, x, every[-1], means)

@@ -18,7 +18,7 @@ ABI_VERSION = 1
 PATHS = {"scalar": 1, "neon": 2, "avx2": 3, "avx512": 4}
 _NAMES = {code: name for name, code in PATHS.items()}
 # Of src/status.h. Below NOT_CODABLE are the faults of a string.
-NO_MEMORY, NOT_CODABLE, TRUNCATED = -2, -3, -5
+NO_MEMORY, NOT_CODABLE, TRUNCATED, DAMAGED = -2, -3, -5, -6
 
 _POINTER, _SIZE, _INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 _OUT = [ctypes.POINTER(_POINTER), ctypes.POINTER(_SIZE)]
@@ -146,6 +146,10 @@ class NativeCoder:
             if status < NOT_CODABLE:
                 if not self._whole_rows:
                     container.check(container.parse(data), self._tables, *out.shape[2:])
+                    if status == DAMAGED:  # not the header, so the number of tail steps
+                        raise BitstreamError(
+                            "the bitstream is damaged: its tail is malformed", "send it again"
+                        )
                 elif status == TRUNCATED:
                     raise container.no_words(len(data))
                 raise container.desync()

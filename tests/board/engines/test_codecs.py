@@ -57,9 +57,47 @@ class Parameters(Engine):
         pass
 
 
+class Hyper(Engine):
+    """A `hyper` part in NumPy: the side latent, four times as large."""
+
+    def __init__(self):
+        maps = (1, SIDE, None, None)
+        super().__init__("hyper", [Port("side", "float32", maps)], [Port("hyper", "float32", maps)])
+
+    def _run(self, feeds):
+        return {"hyper": feeds["side"].repeat(4, axis=2).repeat(4, axis=3)}
+
+    def _close(self):
+        pass
+
+
+class Context(Engine):
+    """A `context` part in NumPy; `mean` is added to its means."""
+
+    def __init__(self, mean=0.0):
+        window = Port("window", "float32", (1, CHANNELS, 5, 5))
+        place = Port("place", "float32", (1, SIDE, 1, 1))
+        ports = [
+            Port(name, dtype, (1, CHANNELS, 1, 1))
+            for name, dtype in (("indexes", "int32"), ("means", "float32"))
+        ]
+        super().__init__("context", [window, place], ports)
+        self.mean = mean
+
+    def _run(self, feeds):
+        near = feeds["window"][:, :, 2:3, 1:2] + feeds["place"].sum()
+        return {
+            "indexes": np.clip(np.abs(near), 0, 99).astype(np.int32),
+            "means": np.float32(0.1) * np.clip(near, -9, 9) + np.float32(self.mean),
+        }
+
+    def _close(self):
+        pass
+
+
 @pytest.fixture(scope="module")
 def hyperprior(tmp_path_factory):
-    """Makes a codec for an engine."""
+    """Makes a codec for an engine, or for the engines of several parts."""
     folder = tmp_path_factory.mktemp("tables")
     made = [_laplacians([1.0, 2.0, 3.0]), _laplacians(0.3 * 1.3 ** np.arange(SCALES))]
     files = []
@@ -69,8 +107,11 @@ def hyperprior(tmp_path_factory):
         files.append((path, TablesFile(name + ".npz", "0" * 64, tables.id)))
     spec = CodecSpec("hyperprior", [entry for _, entry in files], None)
 
-    def make(engine):
-        return open_codec(spec, [path for path, _ in files], lambda name: engine)
+    def make(*engines):
+        parts = {engine.name: engine for engine in engines}
+        kind = "autoregressive" if "context" in parts else "hyperprior"
+        paths = [path for path, _ in files]
+        return open_codec(spec._replace(kind=kind), paths, parts.__getitem__)
 
     return make
 
@@ -94,6 +135,28 @@ def test_a_hyperpriors_latent_comes_back_rounded(hyperprior, tensors, means):
     around = made.get("means", np.float32(0))
     due = np.rint(tensors["latent"] - around) + around
     np.testing.assert_array_equal(codec.decode(payload, INPUT)["latent"], due)
+
+
+def test_an_autoregressive_latent_beyond_32_bits_is_refused_as_a_hyperpriors(hyperprior, tensors):
+    """NumPy would round such a value to the least int32, which can be coded."""
+    codecs = [hyperprior(Hyper(), Context()), hyperprior(Parameters())]
+    due = codecs[0].decode(codecs[0].encode(tensors), INPUT)["latent"]
+    assert np.abs(due - tensors["latent"]).max() <= 0.5
+    for value, why in ((3e9, "beyond 32 bits"), (-3e9, "beyond"), (np.nan, "NaN"), (np.inf, "inf")):
+        tensors["latent"][0, 2, 7, 9] = value
+        for codec in codecs:
+            with pytest.raises(BitstreamError, match=why):
+                codec.encode(tensors)
+
+
+def test_a_context_whose_means_are_not_finite_is_refused_at_both_ends(hyperprior, tensors):
+    payload = hyperprior(Hyper(), Context()).encode(tensors)
+    for mean in (np.nan, np.inf):
+        codec = hyperprior(Hyper(), Context(mean))
+        with pytest.raises(EngineError, match="one finite mean per channel"):
+            codec.encode(tensors)
+        with pytest.raises(EngineError, match="one finite mean per channel"):
+            codec.decode(payload, INPUT)
 
 
 def test_bits_add_up_to_the_payload(hyperprior, tensors):

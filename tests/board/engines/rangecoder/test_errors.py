@@ -12,7 +12,7 @@ from splitwatt.device_configs.errors import (
 )
 from splitwatt.engines.rangecoder import RangeCoder, Tables, container, native
 from tests.board.engines.rangecoder.coder_cases import fitting_latent, random_tables
-from tests.board.engines.rangecoder.reference import wrap
+from tests.board.engines.rangecoder.reference import Reference, wrap
 
 PATHS = native.library().paths
 SHAPE = (60, 61)
@@ -162,6 +162,20 @@ def test_sound_bytes_that_end_wrongly_are_a_desync(coder, tables, small):
     for change in changes:
         with pytest.raises(BitstreamError):
             coder.decode([forged(string, change)], shape)
+
+
+def test_a_malformed_tail_is_damage_and_no_desync(coder, latent):
+    """docs/bitstream.md, "When a stream is valid": rule 3 before rule 4."""
+    string = coder.encode(latent)[0]
+    steps = 3 * -(-SHAPE[0] * SHAPE[1] // 32)
+    for tail in (b"\0", b"\x81\0", b"\x80" * 5 + b"\1", container.varint(steps)):
+        for decode in (coder.decode, Reference(coder.tables).decode):
+            with pytest.raises(BitstreamError, match="the bitstream is damaged") as error:
+                decode([forged(string, lambda payload, tail=tail: tail + payload[1:])], SHAPE)
+            assert not isinstance(error.value, DesyncError)
+    one_less = forged(string, lambda payload: container.varint(steps - 1) + payload[1:])
+    with pytest.raises(DesyncError):
+        coder.decode([one_less], SHAPE)
 
 
 def test_other_indexes_are_a_desync(coder, latent):
