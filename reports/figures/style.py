@@ -14,7 +14,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.device_configs.printable import printable
@@ -150,7 +150,9 @@ def legend_above(figure: Figure, axis: Any, **looks: Any) -> None:
 
 
 class _Plain(LogLocator):
-    """1, 2 and 5 of each decade, or whole decades alone over a range of more than `many` to 1."""
+    """1, 2 and 5 of each decade, or whole decades alone over a range of more than `many` to 1; even
+    steps where fewer than two of them are in the range.
+    """
 
     def __init__(self, many: float) -> None:
         super().__init__()
@@ -159,7 +161,10 @@ class _Plain(LogLocator):
     def tick_values(self, vmin: float, vmax: float) -> Any:
         many = vmin > 0 and vmax / vmin > self.many
         self.set_params(subs=(1.0,) if many else (1.0, 2.0, 5.0))
-        return super().tick_values(vmin, vmax)
+        found = super().tick_values(vmin, vmax)
+        if sum(vmin <= tick <= vmax for tick in found) < 2:
+            return MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(vmin, vmax)
+        return found
 
 
 def plain_log_axis(axis: Any, many: float = 1e4) -> None:
@@ -195,10 +200,17 @@ class Drawing:
         return [f"{self.name}.{suffix}" for suffix in FORMATS]
 
 
+def _with_glyphs(text: Any) -> str:
+    """A text with a question mark for each character that its font has no glyph for, as in LaTeX."""
+    font = font_manager.get_font(font_manager.findfont(text.get_fontproperties()))
+    known = font.get_charmap()
+    return "".join(c if c == "\n" or ord(c) in known else "?" for c in printable(text.get_text()))
+
+
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as PNG, PDF and SVG."""
     for text in figure.findobj(Text):
-        text.set_text(printable(text.get_text()))  # type: ignore[attr-defined]
+        text.set_text(_with_glyphs(text))  # type: ignore[attr-defined]
     figure.draw_without_rendering()  # lays it out once, not again for each format
     figure.set_layout_engine("none")
     for suffix in FORMATS:

@@ -237,8 +237,8 @@ def board_of(run: Run) -> str:
 
 
 def slug(link: Link) -> str:
-    """A link's name as part of a file's or column's: `100_kbit_s`."""
-    return file_name(link.name)
+    """A link's name as part of a file's or column's: `100_kbit_s`; `link` without a Latin letter."""
+    return file_name(link.name) or "link"
 
 
 # How two links of one name may differ, in the order in which it is tried.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from splitwatt.profiler.links.link import PAYLOAD, WIRE
 from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_all
 from splitwatt.reports.load.values import exact, missing, unique
 from splitwatt.reports.metrics import stats
@@ -210,12 +211,16 @@ def _all_notes(series: list[Series], made_bytes: bool = False) -> list[str]:
     ]
 
 
+_COUNTED = {PAYLOAD: "the payload", WIRE: "the payload, headers and framing"}
+
+
 def _link_note(link: Link) -> str:
     """A link as its config has it."""
     rate = f"{link.rate_kbit_s:g} kbit/s (1 kbit = 1000 bits)" if link.rate_kbit_s else "no limit"
     words = [f"{link.name}: {link.kind}, {rate}"]
-    words += [] if link.measured else [f"counts the {link.bytes}"]
+    words += [] if link.measured else [f"counts {_COUNTED[link.bytes]}"]
     words += [f"downlink {link.downlink_kbit_s:g} kbit/s"] if link.downlink_kbit_s else []
-    words += [f"latency {link.latency_ms:g} ms +- {link.jitter_ms:g} ms"] if link.latency_ms else []
+    jitter = f" +- {link.jitter_ms:g} ms" if link.jitter_ms else ""
+    words += [f"latency {link.latency_ms:g} ms{jitter}"] if link.latency_ms else []
     words += [f"{100 * link.loss:g} % of segments lost"] if link.loss else []
     return "; ".join([", ".join(words), *([link.source] if link.source else [])]) + "."

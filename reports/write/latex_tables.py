@@ -16,7 +16,7 @@ from matplotlib import font_manager
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables.table import Cell, Column, Row, Table, group_of_row
-from splitwatt.reports.write.tex import cell, escape
+from splitwatt.reports.write.tex import cell, escape, with_glyphs
 
 # Sizes in pt: letters of a table and of its intervals, space between columns, height of a line.
 _TEXT_PT, _SMALL_PT, _GAP_PT, _LINE_PT = 8.0, 7.0, 6.0, 9.5
@@ -81,24 +81,19 @@ def parts(table: Table, venue: Venue) -> list[Part]:
     ]
 
 
-@lru_cache(maxsize=1)
-def _font() -> Any:
-    path = font_manager.findfont(font_manager.FontProperties(family="STIXGeneral"))
-    font = font_manager.get_font(path)
-    font.set_size(100, 72)
-    return font
-
-
 @lru_cache(maxsize=None)
 def _width_at_1pt(text: str) -> float:
-    font = _font()
+    path = font_manager.findfont(font_manager.FontProperties(family="STIXGeneral"))
+    font: Any = font_manager.get_font(path)
+    font.set_size(100, 72)  # each time: figures set other sizes of the same object
     font.set_text(text, 0.0)
     return float(font.get_width_height()[0]) / 64 / 100
 
 
 def _width(text: str, size_pt: float, venue: Venue) -> float:
     """The width of a text in pt; a hyphen counts as a minus sign, which is the wider one."""
-    return _width_at_1pt(text.replace("-", "\N{MINUS SIGN}")) * size_pt * venue.letters
+    shown = with_glyphs(text).replace("-", "\N{MINUS SIGN}")
+    return _width_at_1pt(shown) * size_pt * venue.letters
 
 
 def _fit(column: Column, table: Table, venue: Venue) -> _Fitted:

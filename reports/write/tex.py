@@ -10,8 +10,8 @@ _ESCAPES = {
     '"': "''", "+": r"+\allowbreak{}",
 }  # fmt: skip
 _QUOTED = re.compile(r'"([^"]*)"')
-# Beyond Latin letters a plain LaTeX has no glyphs.
-_LAST_LATIN = 0x24F
+# The characters that a plain LaTeX with T1 and textcomp has glyphs for; others are errors there.
+_GLYPH = re.compile(r"[ -~¡-¬®-ĥĨ-ķĹ-ľŁ-ňŊ-ťŨ-žǍ-ǔǦ-ǫȘ-ț]")
 _DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]
 
 
@@ -21,10 +21,13 @@ def escape(text: str) -> str:
     A bracket or star at the beginning is grouped: after a line break TeX would take it for an argument.
     """
     text = _QUOTED.sub(r"``\1''", " ".join(text.split()))
-    made = "".join(
-        _ESCAPES.get(c, c if ord(c) <= _LAST_LATIN and c.isprintable() else "?") for c in text
-    )
+    made = "".join(_ESCAPES.get(c, c) for c in with_glyphs(text))
     return f"{{{made[0]}}}{made[1:]}" if made[:1] in ("[", "*") else made
+
+
+def with_glyphs(text: str) -> str:
+    """The text with a question mark for each character that LaTeX has no glyph for."""
+    return "".join(c if c in _ESCAPES or _GLYPH.match(c) else "?" for c in text)
 
 
 def cell(text: str) -> str:

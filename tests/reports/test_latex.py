@@ -7,13 +7,16 @@ import subprocess
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from splitwatt.reports.figures.style import paper_style
 from splitwatt.reports.load.values import Value, missing
 from splitwatt.reports.papers.venues import venues
 from splitwatt.reports.tables.table import Column, Table, percent, significant
+from splitwatt.reports.write import latex_tables
 from splitwatt.reports.write.latex_tables import parts
 from splitwatt.reports.write.tex import cell, escape, macro
-from tests.reports.test_venues import REMEDY, missing_packages
+from tests.reports.test_venues import REMEDY, missing_packages, tex
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,28 @@ def folder(two_boards):
 
 def test_text_is_escaped():
     assert escape("a_b 5 % & #1 {x} †") == r"a\_\allowbreak{}b 5 \% \& \#1 \{x\} \textdagger{}"
-    assert escape("漢字") == "??" and cell("-") == "--"
+    assert escape("漢字 Mương Ș") == "?? M??ng Ș" and cell("-") == "--"
+
+
+def test_every_character_that_is_kept_has_a_glyph(tmp_path):
+    letters = "".join(map(chr, range(0x20, 0x300)))
+    packages = r"\usepackage[T1]{fontenc}\usepackage[utf8]{inputenc}\usepackage{textcomp}"
+    document = (
+        rf"\documentclass{{article}}{packages}\begin{{document}}{escape(letters)}\end{{document}}"
+    )
+    assert "Missing character" not in tex(tmp_path, document)
+
+
+def test_a_table_is_as_wide_after_figures_of_other_sizes(tmp_path):
+    table = Table("t", "T", [Column("config", "Config.", number=False)], [{"config": "LC 1"}])
+    venue = venues()["ieee"]
+    (before,) = parts(table, venue)
+    latex_tables._width_at_1pt.cache_clear()
+    with paper_style(venue):
+        figure = Figure()
+        figure.text(0.5, 0.5, "LC 1")
+        figure.savefig(tmp_path / "figure.pdf")
+    assert parts(table, venue) == [before]
 
 
 def test_names_of_macros_have_letters_only():

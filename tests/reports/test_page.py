@@ -389,6 +389,10 @@ def test_the_board_and_server_sliders_scale_the_measured_stages_of_each_sample(t
     assert 'aria-valuetext="100 kbit/s"' in text
     assert "estimated: " in re.search(r'data-config="LC1".*?data-tip="([^"]*)"', text).group(1)
     assert len(re.findall("data-breakeven=", text)) > 0
+    tips = [tip.split("\n") for tip in re.findall(r'data-tip="([^"]*)"', text)]
+    assert all(tip[-1] and len(set(tip)) == len(tip) for tip in tips)
+    # Those sentences are of the run's own board and server.
+    assert not any("at any rate" in line for tip in tips for line in tip)
 
 
 LOOK = """

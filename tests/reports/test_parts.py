@@ -11,6 +11,7 @@ from scipy import stats as scipy_stats
 
 from splitwatt.reports.figures import style, tradeoff
 from splitwatt.reports.figures.bars import _MARKERS, Categories, Panel, Place, bars
+from splitwatt.reports.load.model import Link, slug
 from splitwatt.reports.load.values import SOURCES, Value, by_source, exact, missing, ordered, ranges
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.tradeoffs import Curve, Point
@@ -18,6 +19,7 @@ from splitwatt.reports.papers.printed_names import printed_name
 from splitwatt.reports.papers.published import peak_memory_gb, stated, statements
 from splitwatt.reports.papers.venues import venues
 from splitwatt.reports.tables.table import Column, Table, significant
+from splitwatt.reports.tables.tables import _link_note
 from splitwatt.reports.write.csv_files import to_csv
 
 
@@ -113,7 +115,9 @@ def test_a_system_looks_the_same_in_every_figure_of_a_report():
     assert looks[:3] == [style.system_look(group) for group in ("LC", "SC", "Ours")]
 
 
-@pytest.mark.parametrize("low, high", [(12.0, 18.0), (12.0, 66.0), (0.04, 120.0), (1.0, 1e6)])
+@pytest.mark.parametrize(
+    "low, high", [(12.0, 18.0), (0.61, 1.82), (1.0, 1.5), (12.0, 66.0), (0.04, 120.0), (1.0, 1e6)]
+)
 def test_a_logarithmic_axis_has_numbers(low, high):
     axis = Figure().subplots()
     axis.set_xscale("log")
@@ -122,6 +126,28 @@ def test_a_logarithmic_axis_has_numbers(low, high):
     axis.figure.draw_without_rendering()
     shown = [t.get_text() for t in axis.get_xticklabels() if low <= t.get_position()[0] <= high]
     assert 2 <= len(shown) <= 12 and all(float(text) > 0 for text in shown)
+
+
+def test_a_character_that_a_figures_font_does_not_have_is_a_question_mark(tmp_path, recwarn):
+    with style.paper_style(venues()["ieee"]):
+        value = Value(1.0, ("measured",))
+        figure = bars([Place("LC 1", "LC")], [Panel("日本 Zürich β", {"": [value]})], "y")
+        style.save(figure, tmp_path, "figure")
+    assert "?? Zürich β" in {text.get_text() for text in figure.findobj(Text)}
+    assert not recwarn.list
+
+
+def test_a_link_without_a_latin_letter_has_a_file_name():
+    assert slug(Link("日本語", "simulated", 100.0, "payload", "")) == "link"
+
+
+def test_a_links_note_says_what_it_counts():
+    link = Link("Sat", "simulated", 100.0, "wire", "", latency_ms=300.0)
+    beginning = (
+        "Sat: simulated, 100 kbit/s (1 kbit = 1000 bits), counts the payload, headers and framing"
+    )
+    assert _link_note(link) == f"{beginning}, latency 300 ms."
+    assert _link_note(link._replace(jitter_ms=5.0)) == f"{beginning}, latency 300 ms +- 5 ms."
 
 
 def test_labels_that_do_not_fit_stand_upright():

@@ -41,7 +41,7 @@ function barTip(entry, latency, fastest) {
     lines.push(room > 0 ? "may send up to " + significant(room) + " KiB and still beat the fastest local one"
       : "its computing alone is slower than the fastest local one");
   }
-  return lines.join("\n") + "\n" + words([...new Set(sources)]);
+  return lines.join("\n") + "\n" + words(sources);
 }
 
 // A configuration's bar: its parts as [start, length, class], its total (null: not measured), and its tip.

@@ -154,7 +154,7 @@ function spread(wanted, step, lowest) {
 }
 
 function words(sources) {
-  return sources.map((name) => name + ": " + D.sources[name]).join("\n");
+  return [...new Set(sources)].map((name) => name + ": " + D.sources[name]).join("\n");
 }
 
 function missingTip(why, word = "Not measured") {

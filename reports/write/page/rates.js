@@ -88,8 +88,9 @@ function drawCurves(series) {
     const path = rates.map((rate, k) => (k ? "L" : "M") + x(rate).toFixed(1) + " " + y(lines[i][k]).toFixed(1)).join("");
     const colour = colourOf(entry.group), alike = split.filter((other) => other.group === entry.group);
     const even = local.length ? evenRate(entry, local[0]) : null;
-    const group = add(chart, "g", {}, entry.label + ": " + entry.models + (even ? "\nbeats the fastest local one from " +
-      rateText(even) : "\n" + (entry[state.charges].breakeven_why || "")));
+    const why = !scaled() && entry[state.charges].breakeven_why; // it is of the run's own machines
+    const group = add(chart, "g", {}, entry.label + ": " + entry.models +
+      (even ? "\nbeats the fastest local one from " + rateText(even) : why ? "\n" + why : ""));
     add(group, "path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.4, "stroke-dasharray": DASHES[alike.indexOf(entry) % DASHES.length] });
     add(group, "path", { d: path, fill: "none", stroke: "transparent", "stroke-width": 9 });
     if (even >= LOWEST && even <= HIGHEST && local.length)

@@ -2,7 +2,7 @@
 const MARKS = ["M-4 -4H4V4H-4Z", "M0 -5L5 4H-5Z", "M0 -5L5 0L0 5L-5 0Z", "M0 5L5 -4H-5Z", "M-5 -2H-2V-5H2V-2H5V2H2V5H-2V2H-5Z"];
 
 function tradeoffTip(point, value, name) {
-  const sources = [...new Set([...(point.y.sources || []), ...(value && value.sources || [])])];
+  const sources = [...(point.y.sources || []), ...(value && value.sources || [])];
   const size = value ? ", " + significant(value.value) + (name === "x" ? " KiB" : name === "e" ? " MiB" : " MiB x KiB") : "";
   const ends = point.y.low === undefined ? "" : " (" + point.y.low.toFixed(1) + " to " + point.y.high.toFixed(1) + ")";
   return point.model + ": " + point.y.value.toFixed(1) + " %" + ends + size + "\n" + words(sources);

@@ -37,7 +37,7 @@ function stageName(stage) {
 function waterfallTip(bar, entry) {
   const sure = bar.uncertainty === null ? "\nboth ends' clocks were not compared: the two ways are drawn as equal"
     : bar.uncertainty ? "\nits start is sure to " + significant(1000 * bar.uncertainty) + " ms" : "";
-  const sources = bar.simulated ? ["simulated", ...entry.sources.filter((s) => s !== "measured" && s !== "simulated")] : ["measured", ...(bar.scaled ? ["estimated"] : [])];
+  const sources = bar.simulated ? ["simulated", ...entry.sources.filter((s) => s !== "measured")] : ["measured", ...(bar.scaled ? ["estimated"] : [])];
   return stageName(bar.stage) + ": " + significant(1000 * bar.seconds) + " ms, from " + significant(1000 * bar.start) + " ms" + sure + "\n" + words(sources);
 }
 
