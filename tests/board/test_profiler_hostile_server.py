@@ -25,13 +25,12 @@ TIMEOUT_S = 1.0
 @pytest.fixture
 def talks():
     """Makes a server that answers every request with these pieces, the last one again and again."""
-    listeners = []
+    serving = []
 
     def make(*pieces, **more):
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(8)
-        listeners.append(listener)
 
         def serve():
             while True:
@@ -55,13 +54,18 @@ def talks():
                 pass
             stream.close()
 
-        threading.Thread(target=serve, daemon=True).start()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        serving.append((listener, thread))
         return Client(
             Endpoint("http://127.0.0.1:%d" % listener.getsockname()[1]), TIMEOUT_S, retry_after_s=()
         )
 
     yield make
-    for listener in listeners:
+    for listener, thread in serving:
+        # Closed while its thread still accepts, its number would soon be another test's server.
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
         listener.close()
 
 

@@ -114,9 +114,15 @@ def relayed(url, passes, changed=lambda data: data):
                 for ends in ((inside, outside, False), (outside, inside, True)):
                     threading.Thread(target=pump, args=ends, daemon=True).start()
 
-    threading.Thread(target=relay, daemon=True).start()
+    thread = threading.Thread(target=relay, daemon=True)
+    thread.start()
     with listener:
-        yield "http://127.0.0.1:%d" % listener.getsockname()[1]
+        try:
+            yield "http://127.0.0.1:%d" % listener.getsockname()[1]
+        finally:
+            # Closed while its thread still accepts, its number would soon be another test's server.
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @pytest.fixture(scope="module")
