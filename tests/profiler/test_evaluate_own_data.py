@@ -474,6 +474,17 @@ def test_an_accuracy_that_cannot_be_added_to_is_refused(bundles, tmp_path, text)
     assert (tmp_path / "accuracy.json").read_text() == text
 
 
+def test_results_that_cannot_be_added_to_are_refused_before_the_first_image(photographs, tmp_path):
+    bundle, out = tiny_bundle(tmp_path / "bundle"), tmp_path / "out"
+    out.mkdir()
+    command = ["evaluate", bundle, "--data", f"images:{photographs[0].parent}", "--out", out]
+    for name, more in (("accuracy.json", []), ("agreement.json", ["--against", bundle])):
+        (out / name).write_text('{"format": 2}')
+        made = splitwatt(*command, *more, check=False)
+        assert made.returncode == 1 and f"{name} is not an {name} of format 1" in made.stderr
+        assert not (out / "evaluation").exists()
+
+
 def test_a_folder_that_is_named_as_an_image_is_none(photographs, tmp_path):
     (tmp_path / "own" / "cat" / "b.jpg").mkdir(parents=True)
     for path in ("own/cat/a.jpg", "own/cat/b.jpg/c.jpg"):
