@@ -498,6 +498,14 @@ def test_a_folder_that_is_named_as_an_image_is_none(photographs, tmp_path):
         open_data_set(f"images:{tmp_path / 'empty'}")
 
 
+def test_a_folder_whose_name_no_json_can_hold_is_refused(photographs, tmp_path):
+    folder = os.path.join(str(tmp_path), os.fsdecode(b"d\xff"))
+    os.mkdir(folder)
+    shutil.copy(photographs[0], folder)
+    with pytest.raises(UsageError, match="the path of the data set holds text with"):
+        open_data_set(f"images:{folder}")
+
+
 def test_a_folder_of_no_wordnet_id_does_not_print_all_of_them(tmp_path):
     (tmp_path / "qqq").mkdir()
     with pytest.raises(UsageError, match="and 950 more") as refused:
