@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from splitwatt.device_configs.errors import RunError, UsageError
 from splitwatt.engines.bundle.bundle import Bundle
@@ -392,6 +392,19 @@ def test_grey_masks_of_few_bits_hold_class_numbers(tmp_path, bits):
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     )
     assert np.array_equal(read_mask(str(tmp_path / "mask.png"), 16), classes)
+
+
+@pytest.mark.parametrize(("which", "kind"), [("masks", "EPS"), ("masks", "ICO"), ("images", "ICO")])
+def test_only_formats_that_are_decoded_here_pass_the_check(tmp_path, monkeypatch, which, kind):
+    """Pillow gives an EPS, whatever its name is, to another program."""
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", None)  # a call would be a TypeError
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (8, 6)).save(
+            tmp_path / name / "a.png", format=kind if name == which else "PNG"
+        )
+    with pytest.raises(UsageError, match=f"{which}/a.png cannot be read as an image"):
+        open_data_set(f"masks:{tmp_path}")
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
