@@ -22,7 +22,7 @@ MAX_PIXELS = 100 * 1000 * 1000
 MAX_FILE_BYTES = 6 * MAX_PIXELS + (1 << 20)
 
 # Formats that decode inside this process; EPS, for one, would start another program.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 # What their files are called.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
              ".jp2")  # fmt: skip
@@ -115,11 +115,11 @@ def decode_reduced(
 
 
 def _opened(data: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
     codestream = _JPEG2000_BITS.search(data) if image.format == "JPEG2000" else None
     if codestream and image.mode == "L" and codestream.group(1)[0] >= 8:
         # Pillow takes a 9-bit grey in a .jp2 file for one of 8 bits, and drops the highest.
-        image = Image.open(io.BytesIO(data[codestream.start() :]), formats=_FORMATS)
+        image = Image.open(io.BytesIO(data[codestream.start() :]), formats=FORMATS)
         if image.mode == "L":  # so does Pillow before 9.2, in every file
             raise ValueError("this Pillow takes its 9 bits for 8")
     return image

@@ -12,7 +12,7 @@ from splitwatt.profiler.client.flags import add_server_flags, client_of
 from splitwatt.profiler.evaluate.against import common_tasks, compare
 from splitwatt.profiler.evaluate.data_sets.data_set import classes_of
 from splitwatt.profiler.evaluate.data_sets.open import open_data_set
-from splitwatt.profiler.evaluate.document import add_agreement, add_results
+from splitwatt.profiler.evaluate.document import add_agreement, add_results, check_addable
 from splitwatt.profiler.evaluate.run import PUBLISHED, RUNTIME, Settings, tasks_on
 from splitwatt.profiler.evaluate.run import evaluate as run
 
@@ -72,6 +72,7 @@ def evaluate(argv: List[str]) -> int:
             tasks_on(bundle, data)
         else:
             common_tasks(bundle, other, data)
+    check_addable(options.out, other is not None)
     results: List[Dict[str, Any]] = []
     path, held = "", []
     with Progress(sum(len(data.items) for data in data_sets), "images") as progress:

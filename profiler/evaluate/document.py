@@ -24,6 +24,18 @@ _HELD = (
 )
 
 
+def check_addable(folder: str, against: bool) -> None:
+    """Fail before the first image if the results cannot be added to those in the folder.
+
+    Args:
+        against: whether they are of a comparison of two bundles.
+
+    Raises:
+        RunError: the accuracy.json or agreement.json that is there is not one, or cannot be read.
+    """
+    (_agreements if against else _accuracies)(folder)
+
+
 def add_results(
     folder: str, bundle: Bundle, results: List[Dict[str, Any]]
 ) -> Tuple[str, List[str]]:
@@ -39,11 +51,7 @@ def add_results(
     Raises:
         RunError: the file that is there is not an accuracy.json.
     """
-    path = os.path.join(folder, ACCURACY_FILE)
-    document = _document(path, {"format": _FORMAT, "bundles": {}})
-    bundles = document.get("bundles")
-    for known in bundles.values() if isinstance(bundles, dict) else [None]:
-        _check_rows(known.get("results") if isinstance(known, dict) else None, path)
+    path, document = _accuracies(folder)
     manifest = bundle.manifest
     entry = document["bundles"].get(manifest.model, {})
     before = entry.get("results", [])
@@ -78,13 +86,29 @@ def add_agreement(folder: str, result: Dict[str, Any]) -> str:
     Raises:
         RunError: the file that is there is not an agreement.json.
     """
-    path = os.path.join(folder, AGREEMENT_FILE)
-    document = _document(path, {"format": _FORMAT, "results": []})
-    before = _check_rows(document.get("results"), path)
-    differs = [one for one in before if any(one.get(k) != result[k] for k in _SAME_PAIR)]
+    path, document = _agreements(folder)
+    differs = [
+        one for one in document["results"] if any(one.get(k) != result[k] for k in _SAME_PAIR)
+    ]
     document["results"] = differs + [result]
     _write(path, document)
     return path
+
+
+def _accuracies(folder: str) -> Tuple[str, Dict[str, Any]]:
+    path = os.path.join(folder, ACCURACY_FILE)
+    document = _document(path, {"format": _FORMAT, "bundles": {}})
+    bundles = document.get("bundles")
+    for known in bundles.values() if isinstance(bundles, dict) else [None]:
+        _check_rows(known.get("results") if isinstance(known, dict) else None, path)
+    return path, document
+
+
+def _agreements(folder: str) -> Tuple[str, Dict[str, Any]]:
+    path = os.path.join(folder, AGREEMENT_FILE)
+    document = _document(path, {"format": _FORMAT, "results": []})
+    _check_rows(document.get("results"), path)
+    return path, document
 
 
 def _key(result: Dict[str, Any]) -> List[Any]:
@@ -97,10 +121,9 @@ def _write(path: str, document: Dict[str, Any]) -> None:
     write_atomic(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
-def _check_rows(rows: Any, path: str) -> List[Dict[str, Any]]:
+def _check_rows(rows: Any, path: str) -> None:
     if not isinstance(rows, list) or not all(isinstance(one, dict) for one in rows):
         raise RunError("%s: 'results' must be a list of objects" % path, _REMEDY)
-    return rows
 
 
 def _document(path: str, empty: Dict[str, Any]) -> Dict[str, Any]:

@@ -95,31 +95,30 @@ def confusion(truth: np.ndarray, mask: np.ndarray) -> List[List[int]]:
 
 
 def _mean_iou(records: List[Any]) -> Dict[str, Figure]:
+    """Mean intersection over union, in percent, of the classes that are in the images or answers."""
     present = sorted({label for rows in records for t, p, _ in rows for label in (t, p)})
     place = {label: index for index, label in enumerate(present)}
-    matrices = np.zeros((len(records), len(present), len(present)), np.int64)
-    for matrix, rows in zip(matrices, records):
+    # Of each image and class: pixels where both agree, and pixels of the truth plus those of the answer.
+    hits, sums = np.zeros((2, len(records), len(present)), np.int64)
+    for hit, added, rows in zip(hits, sums, records):
         for truth, predicted, pixels in rows:
-            matrix[place[truth], place[predicted]] += pixels
-    if not matrices.any():
+            hit[place[truth]] += pixels * (truth == predicted)
+            added[place[truth]] += pixels
+            added[place[predicted]] += pixels
+    if not sums.any():
         return {"miou_percent": {"value": None, "n": len(records)}}
-    flat = matrices.reshape(len(records), -1)
 
     def miou(weights: np.ndarray) -> float:
-        return _iou((weights @ flat).reshape(len(present), len(present)))
+        both = weights @ hits
+        union = weights @ sums - both
+        known = union > 0
+        return float(100 * (both[known] / union[known]).mean()) if known.any() else np.nan
 
     value = miou(np.ones(len(records), np.int64))
     if len(records) < 2:
         return {"miou_percent": {"value": value, "n": len(records)}}
     values = bootstrap(len(records), miou)
     return {"miou_percent": resampled(value, len(records), values[np.isfinite(values)], "mIoU")}
-
-
-def _iou(matrix: np.ndarray) -> float:
-    """Mean intersection over union, in percent, of the classes that are there at all."""
-    hits = np.diag(matrix).astype(np.float64)
-    union = matrix.sum(0) + matrix.sum(1) - hits
-    return float(100 * (hits[union > 0] / union[union > 0]).mean()) if (union > 0).any() else np.nan
 
 
 def _mean_average_precision(data: DataSet, records: List[Any]) -> Dict[str, Figure]:

@@ -347,10 +347,12 @@ def test_classes_that_the_data_set_does_not_have_are_told(coco, voc, tmp_path):
     shutil.copytree(coco, tmp_path / "coco")
     path = tmp_path / "coco" / "annotations" / "instances_val2017.json"
     document = json.loads(path.read_text())
-    document["categories"][1]["name"] = "zebra crossing"
+    used = {row["category_id"] for row in document["annotations"]}
+    category = next(row for row in document["categories"] if row["id"] in used)
+    category["name"] = "zebra crossing"
     path.write_text(json.dumps(document))
     known = {"detection": Classes(labels("coco91"), 91)}
-    with pytest.raises(UsageError, match="has the category 2 'zebra crossing'"):
+    with pytest.raises(UsageError, match=f"has the category {category['id']} 'zebra crossing'"):
         open_data_set(f"coco:{tmp_path / 'coco'}", classes=known)
     data = open_data_set(f"voc:{voc}")
     item = data.items[0]

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from splitwatt.device_configs.errors import RunError, UsageError
 from splitwatt.engines.bundle.bundle import Bundle
@@ -394,6 +394,19 @@ def test_grey_masks_of_few_bits_hold_class_numbers(tmp_path, bits):
     assert np.array_equal(read_mask(str(tmp_path / "mask.png"), 16), classes)
 
 
+@pytest.mark.parametrize(("which", "kind"), [("masks", "EPS"), ("masks", "ICO"), ("images", "ICO")])
+def test_only_formats_that_are_decoded_here_pass_the_check(tmp_path, monkeypatch, which, kind):
+    """Pillow gives an EPS, whatever its name is, to another program."""
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", None)  # a call would be a TypeError
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (8, 6)).save(
+            tmp_path / name / "a.png", format=kind if name == which else "PNG"
+        )
+    with pytest.raises(UsageError, match=f"{which}/a.png cannot be read as an image"):
+        open_data_set(f"masks:{tmp_path}")
+
+
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_a_tiff_and_its_mask_are_turned_alike(tmp_path, orientation, compression):
@@ -474,6 +487,17 @@ def test_an_accuracy_that_cannot_be_added_to_is_refused(bundles, tmp_path, text)
     assert (tmp_path / "accuracy.json").read_text() == text
 
 
+def test_results_that_cannot_be_added_to_are_refused_before_the_first_image(photographs, tmp_path):
+    bundle, out = tiny_bundle(tmp_path / "bundle"), tmp_path / "out"
+    out.mkdir()
+    command = ["evaluate", bundle, "--data", f"images:{photographs[0].parent}", "--out", out]
+    for name, more in (("accuracy.json", []), ("agreement.json", ["--against", bundle])):
+        (out / name).write_text('{"format": 2}')
+        made = splitwatt(*command, *more, check=False)
+        assert made.returncode == 1 and f"{name} is not an {name} of format 1" in made.stderr
+        assert not (out / "evaluation").exists()
+
+
 def test_a_folder_that_is_named_as_an_image_is_none(photographs, tmp_path):
     (tmp_path / "own" / "cat" / "b.jpg").mkdir(parents=True)
     for path in ("own/cat/a.jpg", "own/cat/b.jpg/c.jpg"):
@@ -485,6 +509,14 @@ def test_a_folder_that_is_named_as_an_image_is_none(photographs, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="empty holds no image; known: "):
         open_data_set(f"images:{tmp_path / 'empty'}")
+
+
+def test_a_folder_whose_name_no_json_can_hold_is_refused(photographs, tmp_path):
+    folder = os.path.join(str(tmp_path), os.fsdecode(b"d\xff"))
+    os.mkdir(folder)
+    shutil.copy(photographs[0], folder)
+    with pytest.raises(UsageError, match="the path of the data set holds text with"):
+        open_data_set(f"images:{folder}")
 
 
 def test_a_folder_of_no_wordnet_id_does_not_print_all_of_them(tmp_path):

@@ -9,7 +9,7 @@ from PIL import Image
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.engines.bundle.manifest import Manifest
 from splitwatt.engines.labels import labels
-from splitwatt.engines.pipeline.image import image_names
+from splitwatt.engines.pipeline.image import FORMATS, image_names
 from splitwatt.profiler.records.coco import Coco
 
 CLASSIFICATION, DETECTION, SEGMENTATION = "classification", "detection", "segmentation"
@@ -142,7 +142,7 @@ def stored_size(path: str) -> Tuple[int, int]:
         UsageError: it is not an image.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return int(image.width), int(image.height)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UsageError(

@@ -13,6 +13,7 @@ from splitwatt.device_configs.files import read_bounded
 from splitwatt.device_configs.input.strict_json import wrong_text
 from splitwatt.device_configs.names import first_repeated
 from splitwatt.engines.labels import labels
+from splitwatt.engines.pipeline.image import FORMATS
 from splitwatt.profiler.evaluate.data_sets.data_set import (
     SEGMENTATION,
     Classes,
@@ -88,7 +89,7 @@ def read_mask(path: str, classes: int) -> np.ndarray:
     """
     try:
         # Not by its path: then Pillow confuses the sides of a TIFF that it turns.
-        with open(path, "rb") as stream, Image.open(stream) as image:
+        with open(path, "rb") as stream, Image.open(stream, formats=FORMATS) as image:
             if image.mode not in ("P", "L", "1"):
                 raise ImageError(
                     "the mask %s holds no class numbers: its pixels are %s" % (path, image.mode),

@@ -9,6 +9,7 @@ import os
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.input.strict_json import wrong_text
 from splitwatt.device_configs.names import check_known
 from splitwatt.engines.pipeline.image import IMAGE_SUFFIXES, image_names
 from splitwatt.profiler.evaluate.data_sets.boxes import coco
@@ -46,6 +47,9 @@ def open_data_set(
     check_known("kind of data set", kind, _KINDS)
     if not os.path.isdir(folder):
         raise UsageError("there is no folder %s" % folder, "give --data %s:DIR" % kind)
+    wrong = wrong_text(os.path.abspath(folder))
+    if wrong:  # accuracy.json names the folder, and would not be read again
+        raise UsageError("the path of the data set holds %s" % wrong, "rename the folder")
     task, read = _KINDS[kind]
     data = read(folder, (classes or {}).get(task, Classes()))
     if not data.items:
