@@ -52,7 +52,7 @@ def build(argv: List[str]) -> int:
     native = compile_native(tell, options.again, options.cuda)
     how = Options(
         options.precision, options.workspace_mb, options.aspect, options.fall_back, options.again,
-        options.backend, options.target, options.debug,
+        options.backend, debug=options.debug,
     )  # fmt: skip
     paths = [] if options.no_engines else options.bundle
     bundles = [build_bundle(path, tell, how, options.placement) for path in paths]

@@ -70,7 +70,7 @@ def import_package(name: str, backend: str, remedy: str) -> Any:
     """A module that a backend needs; EngineError if it cannot be imported."""
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # its wheel loads libraries with ctypes
         raise EngineError(
             "the backend '%s' needs the package %s, which cannot be imported (%s)"
             % (backend, name.split(".")[0], error),

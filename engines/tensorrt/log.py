@@ -64,7 +64,8 @@ def first_refusal(messages: List[str]) -> str:
     """
     if explain(messages)[0] != _NO_KERNEL:
         return ""
-    return next(_shortened(text) for text in messages if any(w in text.lower() for w in _NO_RUNNER))
+    said = (text for text in messages if any(word in text.lower() for word in _NO_RUNNER))
+    return _shortened(next(said, messages[0]))
 
 
 def _shortened(text: str) -> str:

@@ -16,7 +16,7 @@ _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 LIBRARY = "_rangecoder_trt.so"
 # The operators that the library brings, as the graphs name them.
 OPERATORS = (ENCODER_NODE, DECODER_NODE)
-_BUILD = "build it on this machine: splitwatt build BUNDLE"
+_AGAIN = "build it again on this machine: splitwatt build BUNDLE --cuda --again"
 
 
 def library_path() -> str:
@@ -44,13 +44,17 @@ def load_plugin(trt: Any, logger: Any, path: Optional[str] = None) -> str:
     """
     path = library_path() if path is None else path
     if not os.path.isfile(path):
-        raise EngineError("the plugin library %s is missing" % path, _BUILD)
+        raise EngineError(
+            "the plugin library %s is missing" % path,
+            "build it on this machine, with nvcc and TensorRT's headers (splitwatt doctor): "
+            "splitwatt build BUNDLE --cuda",
+        )
     try:
         ctypes.CDLL(path, ctypes.RTLD_GLOBAL)
     except OSError as error:
         raise EngineError(
             "the plugin library does not load with TensorRT %s: %s" % (trt.__version__, error),
-            _BUILD,
+            _AGAIN,
         )
     trt.init_libnvinfer_plugins(logger, "")
     registry = trt.get_plugin_registry()
@@ -77,7 +81,7 @@ def registered_version(creators: Iterable[Tuple[str, str]], path: str) -> str:
     for name in OPERATORS:
         if name not in [pair[0] for pair in ours]:
             raise EngineError(
-                "the plugin library %s does not have the operator %s" % (path, name), _BUILD
+                "the plugin library %s does not have the operator %s" % (path, name), _AGAIN
             )
     versions = sorted({version for _, version in ours})
     if len(versions) > 1:

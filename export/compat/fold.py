@@ -16,7 +16,14 @@ from onnx import (
     numpy_helper,
 )
 
-from splitwatt.export.compat.view import View, attribute_of, constant_value, uses_of, view_of
+from splitwatt.export.compat.view import (
+    View,
+    attribute_of,
+    constant_value,
+    rename,
+    uses_of,
+    view_of,
+)
 
 # Folding one of these would freeze a random draw.
 RANDOM = frozenset(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
@@ -94,8 +101,12 @@ def _known_branch(
     condition = known.get(node.input[0], view.constant(node.input[0]))
     if condition is None:
         return None
-    body: Any = attribute_of(node, "then_branch" if condition.reshape(-1)[0] else "else_branch")
-    nodes = [NodeProto.FromString(inner.SerializeToString()) for inner in body.node]
+    taken: Any = attribute_of(node, "then_branch" if condition.reshape(-1)[0] else "else_branch")
+    body = GraphProto.FromString(taken.SerializeToString())
+    own = [t.name for t in body.initializer] + [n for inner in body.node for n in inner.output if n]
+    # The branches of another If may have the same names.
+    rename(body, {name: f"{node.output[0]}_{name}" for name in own})
+    nodes = list(body.node)
     nodes[:0] = [helper.make_node("Constant", [], [t.name], value=t) for t in body.initializer]
     for value, name in zip(body.output, node.output, strict=True):
         nodes.append(helper.make_node("Identity", [value.name], [name], name=f"{name}_branch"))

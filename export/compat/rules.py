@@ -154,7 +154,7 @@ def float_range(node: NodeProto, view: View, arguments: Arguments) -> str | None
 @_rule(_ELSEWHERE)
 def padded(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """NonMaxSuppression that pads its output: never what ONNX says."""
-    return "its list may be padded to max_output_boxes_per_class rows"
+    return "its list is full: a shorter one is padded to max_output_boxes_per_class rows"
 
 
 @_rule(_REBUILD)

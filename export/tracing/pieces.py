@@ -71,6 +71,7 @@ def place(model: onnx.ModelProto, part: Part, target: Target, runs: Sequence[Run
     if not (report.folded or report.rewritten or report.cut):
         return Placed(fitted.pieces, (runs[0].given,), report)
     feeds = _run(fitted.pieces, part, runs)
+    _add_ranks(fitted.pieces, feeds)
     return Placed(fitted.pieces, feeds, report)
 
 
@@ -208,6 +209,19 @@ def _run(pieces: Sequence[Piece], part: Part, runs: Sequence[Run]) -> tuple[Arra
         due = {name: value for name, value in run.made.items() if name in held}
         difference.add(held, due, "on a photograph")
     return tuple(first)
+
+
+def _add_ranks(pieces: Sequence[Piece], feeds: Sequence[Arrays]) -> None:
+    """State the ranks of tensors between pieces that ONNX cannot infer, as behind a Loop: TensorRT must
+    know them."""
+    ranks = {name: array.ndim for feed in feeds for name, array in feed.items()}
+    for piece in pieces:
+        for value in (*piece.model.graph.input, *piece.model.graph.output):
+            tensor = value.type.tensor_type
+            if value.name in ranks and not tensor.HasField("shape"):
+                tensor.shape.SetInParent()
+                for side in range(ranks[value.name]):
+                    tensor.shape.dim.add().dim_param = f"{value.name}_{side}"
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:

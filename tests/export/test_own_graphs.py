@@ -109,6 +109,39 @@ def test_a_local_graph_needs_no_server_and_numbers_name_its_classes(graphs):
     assert json.loads(answers.stdout)
 
 
+def test_a_tensor_of_unknown_rank_crosses_a_cut(graphs):
+    """Behind a Loop whose body does not keep its carried tensor's rank, as far as ONNX can infer."""
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Unique", ["carried"], ["u"]),
+            helper.make_node("ReduceMean", ["u"], ["r"], keepdims=0),
+            helper.make_node("Add", ["carried", "r"], ["next"]),
+        ],
+        "body",
+        [value("turn", TensorProto.INT64, []), value("go", TensorProto.BOOL, []),
+         value("carried", TensorProto.FLOAT, [1, 8, 8, 8])],
+        [value("go_on", TensorProto.BOOL, []), value("next", TensorProto.FLOAT, [1, 8, 8, 8])],
+    )  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["z"], strides=[4, 4]),
+        helper.make_node("Loop", ["n", "", "z"], ["d"], body=body),
+        helper.make_node("Conv", ["d", "k"], ["e"]),
+        helper.make_node("GlobalAveragePool", ["e"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "fc"], ["out"]),
+    ]
+    weights = [_weight("w", 8, 3, 4, 4), _weight("k", 8, 8, 1, 1), _weight("fc", 8, 5)]
+    _save(graphs / "loop.onnx", nodes, [("x", [1, 3, 32, 32])], [("out", [1, 5])],
+          [*weights, numpy_helper.from_array(np.array(2), "n")])  # fmt: skip
+    _bundle(graphs, "--board", graphs / "loop.onnx", "--target", "nano")
+    bundle = Bundle.open(str(graphs / "bundles" / "nano" / "mine"))
+    (port,) = bundle.part("model.3").inputs
+    assert port.shape == (None,) * 4
+    assert all(check.passed for check in verify(bundle))
+
+
 def test_what_a_target_lacks_is_said_as_export_says_it(graphs):
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["z"], strides=[4, 4]),

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional
 import psutil
 
 from splitwatt.device_configs.child import module_command
-from splitwatt.device_configs.targets import load_target
+from splitwatt.device_configs.targets import load_target, spelling
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.tensorrt import records
@@ -105,7 +105,8 @@ def _build(
     short = memory_warning(_available_mb(), workspace)
     if short:
         tell(short)
-    given = json.dumps(options._replace(workspace_mb=workspace)._asdict())
+    how = options._replace(workspace_mb=workspace, target=spelling(part.target))
+    given = json.dumps(how._asdict())
     debug = ["--debug"] if options.debug else []
     module = "engines.tensorrt.building.build_part"
     try:

@@ -30,7 +30,7 @@ from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, Machine
 class Options(NamedTuple):
     """How to build; the graph's precision and the target's workspace where those are None.
 
-    target: the YAML of a target of one's own, which the part names.
+    target: what another process finds the part's target by: its name, or the YAML of one's own.
     """
 
     precision: Optional[str] = None

@@ -18,6 +18,7 @@ from splitwatt.engines.tensorrt import plugin, records, shapes, versions
 from splitwatt.engines.tensorrt.building import build, running
 from splitwatt.engines.tensorrt.building import native as build_native
 from splitwatt.engines.tensorrt.building.build_part import place_on_cpu, workspace_mb
+from splitwatt.engines.tensorrt.engine import import_package
 from splitwatt.engines.tensorrt.log import KEEP, explain, make_logger
 from splitwatt.engines.tensorrt.runners import as_dtype, numpy_dtype
 from splitwatt.engines.tensorrt.versions import Machine
@@ -321,7 +322,8 @@ def test_plugins(tmp_path):
             plugin.check_version("1", found, "e")
     with pytest.raises(EngineError) as error:
         plugin.load_plugin(None, None, str(tmp_path / "p.so"))
-    assert "p.so is missing" in str(error.value) and "splitwatt build" in str(error.value)
+    # `splitwatt build` alone compiles it only where it sees a GPU, and keeps what looks current.
+    assert "p.so is missing" in str(error.value) and "build BUNDLE --cuda" in str(error.value)
 
 
 def test_a_library_of_another_machine_does_not_load(tmp_path):
@@ -329,8 +331,17 @@ def test_a_library_of_another_machine_does_not_load(tmp_path):
         __version__ = "8.2.1"
 
     (tmp_path / "p.so").write_bytes(b"no library")
-    with pytest.raises(EngineError, match="does not load with TensorRT 8.2.1"):
+    with pytest.raises(EngineError, match="does not load with TensorRT 8.2.1: .* --cuda --again"):
         plugin.load_plugin(Trt, None, str(tmp_path / "p.so"))
+
+
+def test_a_package_whose_libraries_do_not_load_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "no_libraries.py").write_text("import ctypes\nctypes.CDLL('libno_such.so.12')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(
+        EngineError, match="'tensorrt' needs the package no_libraries, .*libno_such"
+    ):
+        import_package("no_libraries", "tensorrt", "install it")
 
 
 def test_workspaces():

@@ -10,11 +10,13 @@ from pathlib import Path
 import onnx
 import pytest
 
+from splitwatt.device_configs import targets
 from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.files import sha256_file
-from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.backends import load_engine
 from splitwatt.engines.tensorrt import records, rtx, versions
+from splitwatt.engines.tensorrt.building.build import build_bundle
+from splitwatt.engines.tensorrt.building.build_part import Options
 from splitwatt.export import zoo
 from tests.board.tiny import COMMAND, read_document, tiny_bundle, write_document
 from tests.conftest import ROOT, splitwatt
@@ -85,7 +87,7 @@ def test_a_jetson_is_refused_in_one_sentence(tmp_path):
     assert "on that machine run splitwatt build, without --backend" in last
     with pytest.raises(TargetError, match="does not support the target 'nano'"):
         here = versions.Machine("1.7.1", "5.3", "", versions.RTX)
-        versions.check_target(load_target("nano"), here)
+        versions.check_target(targets.load_target("nano"), here)
 
 
 def test_a_gpu_that_it_does_not_list_is_refused_in_one_sentence(tmp_path):
@@ -106,6 +108,22 @@ def test_a_gpu_that_it_does_not_list_is_refused_in_one_sentence(tmp_path):
     assert "TensorRT for RTX builds nothing for server_h200 (SM 9.0)" in last
     assert "run splitwatt build, without --backend" in last
     assert last.endswith("SM 7.5, SM 8.0, SM 8.6, SM 8.9, SM 12.0, SM 12.1")
+
+
+def test_both_ends_may_have_a_target_of_one_s_own(tmp_path, monkeypatch):
+    """Each part is built in a process of its own, which learns of the target's file."""
+    need_rtx()
+    monkeypatch.setattr(targets, "_FILES", {})
+    text = (ROOT / "device_configs" / "server_rtx3090.yaml").read_text()
+    for name, sm in (("my_laptop", "8.9"), ("my_server", "12.0")):
+        file = tmp_path / (name + ".yaml")
+        own = text.replace("name: server_rtx3090", "name: " + name, 1)
+        file.write_text(own.replace('{value: "8.6"', '{value: "%s"' % sm, 1))
+        targets.load_target(str(file))
+    path = bundle_for_rtx(tmp_path / "b", "my_laptop", "my_server")
+    build_bundle(path, lambda line: None, Options(runtime=versions.RTX, fall_back=True))
+    made = {name: record["sm"] for name, record in records_of(path).items()}
+    assert made.pop("encoder") == "8.9" and set(made.values()) == {"12.0"}
 
 
 def test_an_unknown_operator_is_one_sentence_although_the_wheel_lacks_a_link(tmp_path):

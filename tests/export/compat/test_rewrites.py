@@ -192,6 +192,35 @@ def test_folding_takes_shapes_and_known_branches():
     np.testing.assert_array_equal(run(model, x)[0], before[0])
 
 
+def test_folding_keeps_equal_names_of_two_branches_apart():
+    """ONNX lets the branches of two Ifs use the same names."""
+    made = helper.make_tensor_value_info("out", 1, [2, 3])
+    bodies = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node(op, ["x"], ["out"])], name, [], [made]
+        )
+        for name, op in (("then", "Relu"), ("else", "Neg"))
+    }
+    nodes = [
+        helper.make_node("If", ["yes"], ["a"], **bodies),
+        helper.make_node("If", ["no"], ["b"], **bodies),
+        helper.make_node("Sub", ["a", "b"], ["y"]),
+    ]
+    body = helper.make_graph(
+        nodes, "folded",
+        [helper.make_tensor_value_info("x", 1, [2, 3])],
+        [helper.make_tensor_value_info("y", 1, [2, 3])],
+        [numpy_helper.from_array(np.array(flag), name) for name, flag in (("yes", True), ("no", False))],
+    )  # fmt: skip
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    x = RANDOM.randn(2, 3).astype("float32")
+    before = run(model, x)
+    fold(model)
+    onnx.checker.check_model(model)
+    assert not [node for node in model.graph.node if node.op_type == "If"]
+    np.testing.assert_array_equal(run(model, x)[0], before[0])
+
+
 def _branches():
     node = branching([3], [3]).graph.node[0]
     return {a.name: a.g for a in node.attribute}
