@@ -12,9 +12,10 @@ from splitwatt.profiler.check.check import Check, nothing, verdict
 from splitwatt.profiler.evaluate.against import of_task
 from splitwatt.profiler.evaluate.data_sets.data_set import DETECTION, DataSet, Item
 from splitwatt.profiler.evaluate.metrics import figures
+from splitwatt.profiler.evaluate.records import LIMIT_BYTES
 from splitwatt.profiler.evaluate.run import BYTES, mean_if_known
 from splitwatt.profiler.records.coco import COCO_BYTES, read_coco
-from splitwatt.profiler.records.reading import open_file
+from splitwatt.profiler.records.reading import read_bytes
 from splitwatt.profiler.records.run import ACCURACY_FILE, AGREEMENT_FILE, read_evaluated
 
 _FOLLOWS = "accuracy follows from its records"
@@ -78,8 +79,8 @@ def checks(path: str) -> List[Check]:
 def _records(run: str, result: Row) -> Tuple[Row, List[Row], str]:
     """The heading, as many lines after it as the result has images, and the hash of all of them."""
     name = os.path.basename(result["records"]["file"])
-    with open_file(os.path.join(run, "evaluation", name)) as stream:
-        lines = stream.read().split(b"\n")[: 1 + result["images"]]
+    data = read_bytes(os.path.join(run, "evaluation", name), LIMIT_BYTES)
+    lines = data.split(b"\n")[: 1 + result["images"]]
     if len(lines) <= result["images"]:
         raise ValueError("%d lines of %d are there" % (len(lines) - 1, result["images"]))
     sha256 = hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()

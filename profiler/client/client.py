@@ -207,7 +207,7 @@ class Client:
         if "tables_id" in theirs and theirs["tables_id"] != tables_id:
             raise ServerError(
                 "the server's bundle of %s has the entropy tables %s and the board's has %s"
-                % (model, theirs["tables_id"], tables_id),
+                % (model, shown(str(theirs["tables_id"])), tables_id),
                 "copy one bundle to both",
             )
         return theirs

@@ -250,9 +250,9 @@ def parse(data: bytes) -> Union[int, Tuple[Answer, int, bool]]:
     """
     end = 0
     while True:
-        start, end = end, data.find(b"\r\n\r\n", end) + 4
+        start, end = end, data.find(b"\r\n\r\n", end, _HEAD_LIMIT_BYTES) + 4
         if end < 4:
-            if len(data) - start > _HEAD_LIMIT_BYTES:
+            if len(data) >= _HEAD_LIMIT_BYTES:
                 raise ServerError("the head of the server's answer has no end")
             return len(data) + 1
         if not data.startswith(b"HTTP/1.1 1", start):  # as 100 Continue, which the answer follows

@@ -11,7 +11,7 @@ from splitwatt.device_configs.files import read_bounded, write_atomic_with
 from splitwatt.profiler.evaluate.data_sets.data_set import DataSet, Item
 from splitwatt.profiler.records.appending import Appender
 
-_LIMIT_BYTES = 1 << 30
+LIMIT_BYTES = 1 << 30
 
 Row = Dict[str, Any]
 
@@ -98,7 +98,7 @@ def _read(path: str) -> List[Row]:
     if not os.path.exists(path):
         return []
     rows: List[Row] = []
-    for line in read_bounded(path, _LIMIT_BYTES, RunError, "delete it").split(b"\n"):
+    for line in read_bounded(path, LIMIT_BYTES, RunError, "delete it").split(b"\n"):
         try:  # not by the strict reader: a time of change in nanoseconds is beyond 2^53
             row = json.loads(line.decode("utf-8"), parse_constant=_not_a_number)
         except (ValueError, RecursionError):

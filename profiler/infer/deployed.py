@@ -14,7 +14,7 @@ from splitwatt.engines.pipeline.answer import unpack
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, WholePipeline
 from splitwatt.engines.pipeline.postprocess import Answer
 from splitwatt.profiler.client.client import Client
-from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.client.connection import Endpoint, shown
 
 
 class Answered(NamedTuple):
@@ -114,13 +114,15 @@ def server_of(client: Client, bundle: Bundle) -> Dict[str, Any]:
     Raises:
         ServerError: it has other entropy tables, lacks the model, or does not answer.
     """
-    backend = client.metadata().get("backend")
     codec = bundle.manifest.codec
-    theirs = client.bundle(bundle.manifest.model, codec.tables_id if codec else None)
-    return {
-        "backend": backend if isinstance(backend, str) else None,
-        "manifest_sha256": theirs.get("manifest_sha256"),
+    said = {
+        "backend": client.metadata().get("backend"),
+        "manifest_sha256": client.bundle(
+            bundle.manifest.model, codec.tables_id if codec else None
+        ).get("manifest_sha256"),
     }
+    # As a file can hold it that is read again: a server may say anything.
+    return {key: shown(text) if isinstance(text, str) else None for key, text in said.items()}
 
 
 def sized(answered: Answered) -> Tuple[Optional[int], Optional[int]]:

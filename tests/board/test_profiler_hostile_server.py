@@ -8,6 +8,7 @@ import socketserver
 import threading
 import time
 import zlib
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,8 @@ from splitwatt.profiler.client.client import Client, NoClockError
 from splitwatt.profiler.client.connection import Connection, Endpoint
 from splitwatt.profiler.client.remote import Offset
 from splitwatt.profiler.execute.power import RemotePower, sampled_rails
+from splitwatt.profiler.infer.deployed import server_of
+from splitwatt.profiler.records.fields import check_text
 from splitwatt.profiler.records.traces import trace_facts
 
 TIMEOUT_S = 1.0
@@ -107,6 +110,27 @@ def test_a_wrong_answer_is_one_sentence(talks, pieces, sentence):
         client.infer("m", b"payload", [1] * 6)
     assert sentence in str(error.value)
     assert str(error.value).isprintable() and len(str(error.value)) < 700
+
+
+def test_the_tables_that_a_server_names_are_shown_in_part(talks):
+    body = json.dumps({"parameters": {"tables_id": "\x1b[31m" + "9" * 500000}}).encode()
+    with (
+        talks(answer_of(body)) as client,
+        pytest.raises(ServerError, match="the entropy tables") as error,
+    ):
+        client.bundle("m", "abc")
+    assert str(error.value).isprintable() and len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("said", ["\x1b[31m" + "9" * 20000, ["a"], {}, 5, None])
+def test_what_an_evaluation_keeps_of_a_server_can_be_read_again(talks, said):
+    """Kept as it came, it made accuracy.json unreadable for a report."""
+    body = json.dumps({"backend": said, "parameters": {"manifest_sha256": said}}).encode()
+    local = SimpleNamespace(manifest=SimpleNamespace(model="m", codec=None))
+    with talks(answer_of(body)) as client:
+        kept = server_of(client, local)
+    check_text(kept, "accuracy.json", "server")
+    assert set(map(type, kept.values())) == {str if isinstance(said, str) else type(None)}
 
 
 @pytest.mark.parametrize(

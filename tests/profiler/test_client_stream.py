@@ -98,6 +98,7 @@ def test_a_large_answer_is_looked_at_again_when_it_is_there():
     "data",
     [
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 3000,  # each piece of it was once looked at again
         b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n",
     ],
 )
