@@ -108,7 +108,7 @@ def _sentence(own: Capacity) -> str:
         own.config, own.boards, own.fps, ends, 1000 * own.deadline_s,
     )  # fmt: skip
     if own.expected is not None:
-        text += "; its service times predict %d, and no queue carries more than %d" % (
+        text += "; from its service times a queue would carry %d, at most %d" % (
             own.expected, own.most or 0,
         )  # fmt: skip
     if own.own_late_s is not None and own.own_late_s > _OWN_LATE * own.deadline_s:

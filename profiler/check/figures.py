@@ -180,7 +180,7 @@ def _memory(run: Run) -> Check:
 def _clocks(run: Run) -> Check:
     name = "clock estimates are plausible"
     if not run.clock:
-        return nothing(name, "no server was asked")
+        return nothing(name, "no clock was compared")
     wrong = [
         "%s, %s: neither an offset with its uncertainty nor a reason" % (row.block, row.when)
         for row in run.clock

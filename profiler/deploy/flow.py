@@ -229,14 +229,15 @@ class Flow:
 
     def _ready_in(self, now: float) -> float:
         """Seconds until a frame should be taken: its request is to be ready when the link is."""
-        if not self._flying or self._stream is None or self.controller.answers_here:
+        flying = [job for job in self._flying if not job.answered]  # others were late, and hedged
+        if not flying or self._stream is None or self.controller.answers_here:
             return 0.0
-        if len(self._flying) >= _MOST_IN_FLIGHT:
+        if len(flying) >= _MOST_IN_FLIGHT:
             return 0.2
         free_s = self._link_free_s if self._stream.sending else now
-        if len(self._flying) >= _MOST_IN_FLIGHT - 1:
-            free_s = max(free_s, self._flying[0].expected_s)
-        return free_s - now - self.controller.board[self._flying[-1].index].value
+        if len(flying) >= _MOST_IN_FLIGHT - 1:
+            free_s = max(free_s, flying[0].expected_s)
+        return free_s - now - self.controller.board[flying[-1].index].value
 
     def _frame(self, frame: Frame) -> None:
         """Choose for a frame, and answer it or send its request."""

@@ -138,7 +138,8 @@ class RunFolder(contextlib.ExitStack):
     def _check_new(self, path: str) -> None:
         if os.path.exists(self.file(RUN_FILE)):
             raise RunError(
-                "%s holds a run already" % path, "use --resume %s, or another --out" % path
+                "%s holds a run already" % path,
+                "name another with --out, or finish it with 'splitwatt profile --resume %s'" % path,
             )
         known = [name for name in FILES if os.path.exists(self.file(name))]
         if known:

@@ -209,6 +209,8 @@ def test_a_server_that_takes_requests_and_never_answers_costs_no_frame(
             process.kill()
     assert "Traceback" not in err and all(row["error"] is None for row in rows())
     assert rows()[-1]["config"] == "LC1" and rows()[-1]["frame"] >= 118
+    # While the hanging requests are waited for, the local model takes the frames.
+    assert len(rows()) >= 100, len(rows())
     late = [row for row in rows() if row["latency_s"] > 1.5]
     assert len(late) <= 3, [(row["frame"], row["latency_s"], row["why"]) for row in late]
 
