@@ -122,7 +122,7 @@ class RangeCoder:
         return medians.reshape(1, -1, 1, 1) if indexes is None else medians[indexes]
 
     def _array(self, name: str, array: Any, dtype: Any) -> np.ndarray:
-        wanted = "%s must be a %s array (N, C, H, W)" % (name, np.dtype(dtype).name)
+        wanted = "%s must be an array of %s (N, C, H, W)" % (name, np.dtype(dtype).name)
         if not isinstance(array, np.ndarray):
             raise UsageError("%s, not %s" % (wanted, type(array).__name__))
         if array.dtype != dtype or array.ndim != 4:

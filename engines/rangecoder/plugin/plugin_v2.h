@@ -80,7 +80,8 @@ class RangeCreatorV2 : public nvinfer1::IPluginCreator {
   const char* getPluginNamespace() const noexcept override { return namespace_.c_str(); }
 
  private:
-  RangePluginV2* plugin(const TableFields& fields) const {
+  RangePluginV2* plugin(TableFields fields) const {
+    fields.packed = 0;  // a packing encoder has a third output, which IPluginV2 cannot have
     const std::shared_ptr<sw_tables> tables = fields.build();
     return tables ? new RangePluginV2(RangeNode(decodes_, fields, tables), namespace_) : nullptr;
   }

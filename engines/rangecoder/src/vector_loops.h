@@ -42,7 +42,6 @@ struct VectorLoops {
   using Lookup = typename Simd::template Lookup<Size>;
 
   static constexpr int kWidth = Simd::kWidth, kVectors = kLanes / kWidth;
-  static constexpr int kHigh = 256 << Depth;  // an entry's index into a lookup: (e, e + 2^Depth)
 
   struct States {
     V high[kVectors], low[kVectors];

@@ -344,6 +344,11 @@ void check(bool packs) {
   const PluginTensorDesc out[2] = {description(worst, DataType::kINT32),
                                    description(length, DataType::kINT32)};
   std::vector<uint8_t> workspace(encoder.workspace(&in, 1, out));
+  if (!kCanPack) {
+    const Fields asking(true);
+    Driven other(encode_creator, &asking.collection);
+    require(other.workspace(&in, 1, out) == workspace.size(), "IPluginV2 does not pack");
+  }
   const void* from[1] = {latent.data()};
   void* to[3] = {strings.data(), lengths.data(), &words_count};
   require(encoder.run(&in, out, from, to, workspace.data()) != 0, "tables that are not on the GPU");
