@@ -5,7 +5,7 @@ from typing import Any
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import read_bounded
-from splitwatt.device_configs.input.strict_json import parse_json
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.engines.bundle.manifest import Head
 from splitwatt.engines.labels import labels as names_of
 
@@ -20,17 +20,19 @@ def read_labels(path: str) -> list[str]:
     Raises:
         UsageError: it cannot be read, or holds no names.
     """
-    text = read_bounded(path, _LIMIT_BYTES, UsageError)
     if path.lower().endswith(".json"):
-        content = parse_json(text, path, UsageError)
+        content = read_json(path, _LIMIT_BYTES, UsageError)
         parsed = names_in(content) or _names(content)
         if parsed is None:
             raise UsageError(
-                f"{path} is no list of class names", 'write a JSON list such as ["cat", "dog"]'
+                f"{path} is no list of class names",
+                'write a JSON list such as ["cat", "dog"], or a mapping whose ids are 0, 1, 2, ...',
             )
         return parsed
     try:
-        lines = text.decode("utf-8-sig").rstrip().splitlines()
+        lines = (
+            read_bounded(path, _LIMIT_BYTES, UsageError).decode("utf-8-sig").rstrip().splitlines()
+        )
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text", "write one class name a line")
     if not lines:

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from splitwatt.device_configs.errors import BundleError, ExportError, UsageError
+from splitwatt.device_configs.errors import BundleError, EngineError, ExportError, UsageError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.device_configs.targets import Target, load_target
@@ -159,7 +159,13 @@ def make(options: argparse.Namespace) -> tuple[Path, list[PartFit]]:
             made=made,
         )
         write_manifest(str(folder), manifest)
-        make_samples(str(folder), [photo.path for photo in photos(preprocess, SAMPLES)])
+        try:
+            make_samples(str(folder), [photo.path for photo in photos(preprocess, SAMPLES)])
+        except EngineError as error:
+            raise ExportError(
+                f"{last.file}: {error.message}",
+                error.remedy or "correct the graph and export it again",
+            )
     return out, fits
 
 
@@ -291,7 +297,10 @@ def _task(last: _Graph) -> str:
 
 def _run(graph: _Graph, tensors: list[Arrays]) -> None:
     """Run a graph on every photograph; its outputs are added to the tensors."""
-    session = open_session(graph.model)
+    try:
+        session = open_session(graph.model)
+    except ExportError as error:
+        raise ExportError(f"{graph.file}: {error.message}", "correct the graph and export it again")
     for held in tensors:
         try:
             feed = {value.name: held[value.name] for value in session.get_inputs()}

@@ -62,7 +62,8 @@ def detection(tensors: Mapping[str, np.ndarray], head: Head, sizes: Sizes) -> Di
         float32 (m,).
 
     Raises:
-        EngineError: a kept box or label is not finite, or the three have different lengths.
+        EngineError: a kept box is not finite, a kept label is no class id, or the three have
+            different lengths.
     """
     scores = tensors["scores"]
     if not len(scores) == len(tensors["boxes"]) == len(tensors["labels"]):
@@ -74,9 +75,13 @@ def detection(tensors: Mapping[str, np.ndarray], head: Head, sizes: Sizes) -> Di
     ratio = (image / np.asarray(sizes.valid, np.float32))[::-1]
     boxes = _finite("boxes", tensors["boxes"][kept]) * np.concatenate([ratio, ratio])
     limit = np.concatenate([image[::-1], image[::-1]])
+    labels = _finite("labels", tensors["labels"][kept])
+    ids = labels.astype(np.int32)
+    if ids.size and (ids.min() < 0 or (ids != labels).any()):  # a large int64 would wrap around
+        raise EngineError("the detector's output 'labels' holds a value that is no class id")
     return {
         "boxes": np.clip(boxes, np.float32(0), limit).reshape(-1, 4),
-        "labels": _finite("labels", tensors["labels"][kept]).astype(np.int32),
+        "labels": ids,
         "scores": scores[kept],
     }
 

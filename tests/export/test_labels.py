@@ -17,6 +17,7 @@ from splitwatt.export.labels import read_labels
         ("l.JSON", json.dumps({"cat": 0, "dog": 1})),
         ("l.json", json.dumps({"1": "dog", "0": "cat"})),
         ("config.json", json.dumps({"id2label": {"0": "cat", "1": "dog"}, "label2id": {"cat": 0}})),
+        ("bom.json", "\ufeff" + json.dumps(["cat", "dog"])),
         ("idx.json", json.dumps({"class_to_idx": {"dog": 1, "cat": 0}})),
     ],
 )
@@ -46,3 +47,11 @@ def test_a_file_without_names_is_one_sentence(tmp_path, name, data, said):
     with pytest.raises(UsageError, match=said) as caught:
         read_labels(str(path))
     assert str(path) in caught.value.message
+
+
+def test_ids_that_do_not_begin_at_0_are_told_so(tmp_path):
+    path = tmp_path / "l.json"
+    path.write_text('{"1": "dog", "2": "cat"}')
+    with pytest.raises(UsageError) as caught:
+        read_labels(str(path))
+    assert "ids are 0, 1, 2" in caught.value.remedy

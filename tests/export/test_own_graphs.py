@@ -305,6 +305,24 @@ def test_a_detector_of_ones_own_is_not_named_after_coco(graphs):
     assert "boxes [n, 4]" in result.stderr and "Traceback" not in result.stderr
 
 
+def test_a_graph_that_cannot_answer_is_named_with_its_file(graphs):
+    unknown = helper.make_node("Mystery", ["x"], ["out"], domain="of.mine")
+    board = _save(
+        graphs / "unknown.onnx", [unknown], [("x", [1, 3, 32, 32])], [("out", [1, 5])], []
+    )
+    model = onnx.load(board)
+    model.opset_import.append(helper.make_opsetid("of.mine", 1))
+    onnx.save(model, board)
+    broken = onnx.load(str(graphs / "local.onnx"))
+    nan = numpy_helper.from_array(np.full((8, 5), np.nan, np.float32), "fc")
+    next(w for w in broken.graph.initializer if w.name == "fc").CopyFrom(nan)
+    onnx.save(broken, str(graphs / "nan.onnx"))
+    for file, said in (("unknown.onnx", "Mystery"), ("nan.onnx", "not finite")):
+        result = _bundle(graphs, "--board", graphs / file, check=False)
+        assert file in result.stderr and said in result.stderr
+        assert "correct the graph" in result.stderr and "PyTorch" not in result.stderr
+
+
 def test_weights_in_a_second_file_are_taken_into_the_bundle(graphs):
     model = onnx.load(str(graphs / "local.onnx"))
     board = str(graphs / "two.onnx")

@@ -106,6 +106,8 @@ BOXES = {
         ("detection", dict(BOXES, boxes=np.full((3, 4), np.nan, np.float32)), "'boxes'.*finite"),
         ("detection", dict(BOXES, scores=np.ones(4, np.float32)), "different lengths"),
         ("detection", dict(BOXES, labels=np.full(3, np.nan)), "'labels'.*finite"),
+        ("detection", dict(BOXES, labels=np.array([1, -1, 1])), "no class id"),
+        ("detection", dict(BOXES, labels=np.array([1, 2**33, 1])), "no class id"),
         ("segmentation", {"mask": np.zeros((8, 8), np.int32)}, r"\(1, \?, \?\)"),
         ("segmentation", {"mask": np.full((1, 8, 8), 256, np.int32)}, "not 0 to 255"),
         ("segmentation", {"mask": np.full((1, 8, 8), np.nan, np.float32)}, "not 0 to 255"),
