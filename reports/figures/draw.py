@@ -26,7 +26,7 @@ from splitwatt.reports.load.model import (
 )
 from splitwatt.reports.load.values import Value, by_source, missing
 from splitwatt.reports.metrics import stats
-from splitwatt.reports.metrics.latency import latency
+from splitwatt.reports.metrics.latency import charges_more, latency
 from splitwatt.reports.metrics.metric import Chart, metrics
 from splitwatt.reports.metrics.tradeoffs import systems
 from splitwatt.reports.papers.printed_names import paper_figure
@@ -34,7 +34,6 @@ from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables import frankensplit, notes
 from splitwatt.reports.tables.breakeven import (
     MOST_ON_MAP,
-    charges_more,
     computed_of,
     fastest_map,
 )

@@ -10,7 +10,7 @@ from splitwatt.profiler.analyse.rates import Case, case_of
 from splitwatt.profiler.analyse.times import charged_bytes, end_to_end_s
 from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series
 from splitwatt.reports.load.values import Value, missing, ordered
-from splitwatt.reports.metrics.latency import byte_sources, latency
+from splitwatt.reports.metrics.latency import byte_sources, charges_more, latency
 from splitwatt.reports.metrics.stats import MIN_SAMPLES
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import CONFIG, SERIES, Column, Row, Table, of_entry
@@ -196,11 +196,6 @@ def _between(entry: Entry, local: Entry, link: Link, axis: str) -> Value:
     least = min(len(one.rest_s), len(two.rest_s))
     ends = (event.low, event.high) if least >= MIN_SAMPLES else (None, None)
     return Value(event.value, sources, *ends, least)
-
-
-def charges_more(link: Link) -> bool:
-    """Does a simulated link charge more than its rate: latency, loss or the way back?"""
-    return not link.measured and bool(link.latency_ms or link.loss or link.downlink_kbit_s)
 
 
 def _on_link(entry: Entry, case: Case, link: Link) -> Case:
