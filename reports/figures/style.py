@@ -161,10 +161,10 @@ class _Plain(LogLocator):
     def tick_values(self, vmin: float, vmax: float) -> Any:
         many = vmin > 0 and vmax / vmin > self.many
         self.set_params(subs=(1.0,) if many else (1.0, 2.0, 5.0))
-        found = super().tick_values(vmin, vmax)
-        if sum(vmin <= tick <= vmax for tick in found) < 2:
+        ticks = super().tick_values(vmin, vmax)
+        if sum(vmin <= tick <= vmax for tick in ticks) < 2:
             return MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(vmin, vmax)
-        return found
+        return ticks
 
 
 def plain_log_axis(axis: Any, many: float = 1e4) -> None:
