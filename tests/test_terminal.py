@@ -25,7 +25,7 @@ pytestmark = pytest.mark.long
 # A terminal without colours and cursor movement; GNU readline puts COLUMNS into children's environment.
 PLAIN = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
 # What only a table says that leaves columns out.
-NO_ROOM = "no room for: (a wider terminal, or --json) No room for: (in the report's files)."
+NO_ROOM = "no room for: (a wider terminal, or --json) No room for: (in the report's files). --json --out)."
 CONFIG = """
 format: 1
 name: tiny
@@ -226,8 +226,10 @@ def test_a_report_of_forty_rows(made):
     _, at_80 = check_views("report", "table3", "--out", "report", cwd=made)
     assert "Ours 10" in at_80 and "No room for: " in at_80
     check_views("whatif", "table3", "--rate", "100kbit", cwd=made)
-    check_views("compare", "table3", "table3", cwd=made)
-    check_views("compare", "table3", "--against", "published", cwd=made)
+    _, at_80 = check_views("compare", "table3", "table3", cwd=made)
+    assert re.search(r"End-to-end latency .* LC 1 .* no verdict\s", at_80)
+    _, at_80 = check_views("compare", "table3", "--against", "published", cwd=made)
+    assert re.search(r"Peak memory +LC 1 +[\d.]+ +2\.17 +GB +[\d.]+", at_80)
 
 
 def test_errors_break_between_words(made):

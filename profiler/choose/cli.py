@@ -185,8 +185,8 @@ def _write_policy(
 
 
 def _table(rows: Sequence[Candidate]) -> str:
-    cells = [["config", "backend", "bounds", "front", "latency ms", "below", "quality", "95 %",
-              "J", "95 %", "bytes"]]  # fmt: skip
+    cells = [["config", "backend", "bounds", "front", "latency ms", "below ms", "quality",
+              "quality 95 %", "J", "J 95 %", "bytes"]]  # fmt: skip
     for row in rows:
         most = row.latency.high
         cells.append([
@@ -194,7 +194,7 @@ def _table(rows: Sequence[Candidate]) -> str:
             "%.0f" % (1000 * row.latency.value), "-" if most is None else "%.0f" % (1000 * most),
             *_shown(row.quality, 1), *_shown(row.joules, 3), "%.0f" % row.bytes,
         ])  # fmt: skip
-    return table(cells)
+    return table(cells, ["J 95 %", "quality 95 %", "bytes", "front", "backend"])
 
 
 def _shown(figure: Optional[Figure], digits: int) -> List[str]:

@@ -12,6 +12,9 @@ from splitwatt.device_configs.files import write_atomic
 if TYPE_CHECKING:  # its imports wait until --help has been answered
     from splitwatt.reports.tables.table import Table
 
+# The columns that a narrow terminal leaves out first.
+_LEAST = ("mind", "where", "series", "p_corrected", "unit", "a", "b")
+
 
 def compare(argv: list[str]) -> int:
     """Put two runs, boards, versions or backends side by side."""
@@ -53,7 +56,7 @@ def compare(argv: list[str]) -> int:
     else:
         from splitwatt.reports.write.terminal import show
 
-        show(table, sys.stdout)
+        show(table, sys.stdout, _LEAST, "a wider terminal, --json or --out")
         if gate["sentences"]:
             say("\n".join(gate["sentences"]))
     return 0 if gate["passed"] else 1

@@ -7,7 +7,7 @@ from typing import Any
 from splitwatt.reports.compare.change import METHOD, Change, of_blocks, of_intervals
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
 from splitwatt.reports.load.model import NO_LINK, Entry, Series
-from splitwatt.reports.load.values import Value, missing, ordered
+from splitwatt.reports.load.values import Value, missing, ordered, unique
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Block, metrics
 from splitwatt.reports.tables.table import Column, Row, Table, percent
@@ -21,8 +21,8 @@ NO_VERDICT = "no verdict"
 class Pair:
     """One figure of one configuration on both sides; `change` in percent of a.
 
-    `verdict`: worse, better, equal, "no difference shown", "no verdict" with the reason, or why
-    there is nothing to compare. `broken`: b should have the figure but does not. `blocks`: what the
+    `verdict`: worse, better, equal, "no difference shown", "no verdict", or why there is nothing to
+    compare. `broken`: b should have the figure but does not. `blocks`: what the
     test compares; None for a figure that is counted or has its own interval.
     """
 
@@ -161,10 +161,15 @@ def _verdict(change: Change, worse: bool) -> str:
         return "equal"
     if change.shown is not None:
         return _CHANGED[worse] if change.shown else UNSURE
+    return NO_VERDICT
+
+
+def _why_none(change: Change) -> str:
+    """Why a change has no verdict."""
     if change.wanted is None:
-        return f"{NO_VERDICT}: no interval"
+        return "A figure without an interval has no verdict."
     a, b = change.blocks
-    return f"{NO_VERDICT}: {a} and {b} blocks; {change.wanted} on each side would do"
+    return f"{a} and {b} blocks give no verdict; {change.wanted} on each side are enough."
 
 
 def _accuracies(a: Series, b: Series, left: Accuracy, right: Accuracy) -> list[Pair]:
@@ -202,7 +207,7 @@ def compare_table(pairs: list[Pair], names: tuple[str, str], notes: list[str]) -
     """A row for each figure that both sides have."""
     columns = [
         Column("metric", "Metric", number=False),
-        Column("link", "Link", number=False, quiet=True),
+        Column("link", "Link", number=False, quiet=True, wraps=True),
         Column("config", "Config.", number=False),
         Column("a", "A"),
         Column("b", "B"),
@@ -214,14 +219,16 @@ def compare_table(pairs: list[Pair], names: tuple[str, str], notes: list[str]) -
             interval=True,
             text=lambda number: "+" * (number > 0) + percent(number),
         ),
-        Column("p_corrected", "p"),
-        Column("verdict", "B is", number=False),
+        Column("p_corrected", "p", quiet=True),
+        Column("verdict", "B is", number=False, wraps=True),
     ]
     rows = [_row(pair) for pair in pairs]
+    without = unique(_why_none(p.change) for p in pairs if p.change and p.verdict == NO_VERDICT)
     under = [
         f"A: {names[0]}. B: {names[1]}. Change: from A to B, in percent of A. In brackets: "
         f"{METHOD}. A row is worse or better where p is below 5 %. Accuracy is tested with the "
         "intervals that its file states; GMAC are counted, so that any printed change counts.",
+        *without,
         *notes,
     ]
     return Table("compare", "Comparison", columns, rows, under)
@@ -255,7 +262,7 @@ def gate(pairs: list[Pair], limit_percent: float) -> dict[str, Any]:
         for pair in pairs
         if pair.broken or (pair.verdict == "worse" and (pair.worse_percent or 0.0) > limit_percent)
     ]
-    unjudged = [pair for pair in pairs if pair.verdict.startswith(NO_VERDICT)]
+    unjudged = [pair for pair in pairs if pair.verdict == NO_VERDICT]
     lines = [_failure(pair) for pair in failed]
     if unjudged:
         wanted = [p.change.wanted for p in unjudged if p.change and p.change.wanted]

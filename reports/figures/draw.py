@@ -26,13 +26,17 @@ from splitwatt.reports.load.model import (
 )
 from splitwatt.reports.load.values import Value, by_source, missing
 from splitwatt.reports.metrics import stats
-from splitwatt.reports.metrics.latency import latency
+from splitwatt.reports.metrics.latency import charges_more, latency
 from splitwatt.reports.metrics.metric import Chart, metrics
 from splitwatt.reports.metrics.tradeoffs import systems
 from splitwatt.reports.papers.printed_names import paper_figure
 from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables import frankensplit, notes
-from splitwatt.reports.tables.breakeven import MOST_ON_MAP, computed_of, fastest_map
+from splitwatt.reports.tables.breakeven import (
+    MOST_ON_MAP,
+    computed_of,
+    fastest_map,
+)
 from splitwatt.reports.tables.timeline import Timeline, energy_so_far, timelines
 
 INTERVAL = f"Error bars: {stats.METHOD}."
@@ -148,6 +152,8 @@ def _turning(series: list[Series], links: list[Link]) -> list[Drawing]:
         "latency. Estimated: the board's measured stages are scaled, the server's and the network's "
         "stay."
     )
+    if any(charges_more(link) for link in links):
+        caption += " The latency, loss and way back of the run's links are left out."
     if any(len(entry.samples) > MOST_ON_MAP for _, known in maps for entry in known.entries):
         caption += (
             f" Of more than {MOST_ON_MAP} samples, every k-th in the order of latency counts."

@@ -96,10 +96,15 @@ def _uplink(entry: Entry, link: Link) -> Value:
     return stats.median(seconds, *byte_sources(entry), why=entry.why_no_sample)
 
 
+def charges_more(link: Link) -> bool:
+    """Does a simulated link charge more than its rate: latency, loss or the way back?"""
+    return not link.measured and bool(link.downlink_kbit_s or link.latency_ms or link.loss)
+
+
 def _downlink(entry: Entry, link: Link) -> Value:
     if not entry.split:
         return missing(_NOTHING_SENT)
-    if link.measured or not (link.downlink_kbit_s or link.latency_ms or link.loss):
+    if not charges_more(link):
         return missing("the link does not charge the way back")
     seconds = entry.samples.known(lambda sample: downlink_s(sample, link))
     sources = ("simulated", *entry.doubts)

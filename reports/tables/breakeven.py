@@ -7,10 +7,10 @@ import numpy as np
 
 from splitwatt.profiler.analyse.breakeven import BOARD, RATE, SERVER, Setting, break_even
 from splitwatt.profiler.analyse.rates import Case, case_of
-from splitwatt.profiler.analyse.times import charged_bytes
+from splitwatt.profiler.analyse.times import charged_bytes, end_to_end_s
 from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series
 from splitwatt.reports.load.values import Value, missing, ordered
-from splitwatt.reports.metrics.latency import byte_sources, latency
+from splitwatt.reports.metrics.latency import byte_sources, charges_more, latency
 from splitwatt.reports.metrics.stats import MIN_SAMPLES
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import CONFIG, SERIES, Column, Row, Table, of_entry
@@ -180,6 +180,8 @@ def _between(entry: Entry, local: Entry, link: Link, axis: str) -> Value:
     if not len(sent) or not local.samples:
         return missing("one of the two was not measured")
     one, two = _case(entry, link.bytes), _case(local, link.bytes)
+    if axis != RATE and charges_more(link):
+        one = _on_link(entry, one, link)
     sources = computed_of(entry)
     if axis == RATE:  # the sentence is the same for all of a table's rows
         one, two = one._replace(config="it"), two._replace(config="the local one")
@@ -194,6 +196,13 @@ def _between(entry: Entry, local: Entry, link: Link, axis: str) -> Value:
     least = min(len(one.rest_s), len(two.rest_s))
     ends = (event.low, event.high) if least >= MIN_SAMPLES else (None, None)
     return Value(event.value, sources, *ends, least)
+
+
+def _on_link(entry: Entry, case: Case, link: Link) -> Case:
+    """The case with what the link charges besides its rate."""
+    whole_s = entry.samples.each(lambda sample: end_to_end_s(sample, link))
+    more_s = np.nan_to_num(whole_s - case.times_s(link.rate_kbit_s))
+    return case._replace(rest_s=case.rest_s + more_s)
 
 
 def breakeven_table(series: list[Series]) -> Table:
@@ -232,6 +241,9 @@ def breakeven_table(series: list[Series]) -> Table:
     return Table("breakeven", "Break-even link rates", columns, rows, under)
 
 
+_CHARGED = "The latency, loss and way back that a link's config states are charged, too."
+
+
 def turning_table(series: list[Series]) -> Table:
     """A row for each split configuration, link and local one: the board and the server at which
     both take the same time.
@@ -263,6 +275,7 @@ def turning_table(series: list[Series]) -> Table:
         "it is open to a side). Never, always: one of the two is faster at any speed. The rates at which "
         "the order turns are in the table of break-evens; `splitwatt whatif RUN --pair A,B` has all "
         "three of any other pair.",
+        *[_CHARGED] * any(charges_more(link) for s in series for link in s.links),
         *notes.on_bytes(series),
     ]
     return Table("turning", "Boards and servers at which the order turns", columns, rows, under)

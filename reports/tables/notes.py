@@ -61,8 +61,9 @@ def published_payload(series: list[Series]) -> list[str]:
     sent = [entry for s in runs for entry in s.entries if entry.split and entry.samples]
     estimated = [entry for entry in sent if entry.charged == ESTIMATED]
     without = [entry for entry in sent if entry.charged is None]
+    whose = "" if len(runs) == len(series) else f" of {'; '.join(s.label for s in runs)}"
     words = [
-        "Payload: published. The simulated link carries each system's published mean size, "
+        f"Payload{whose}: published. The simulated link carries each system's published mean size, "
         "not the bytes made here"
     ]
     if estimated:
@@ -122,8 +123,18 @@ def _labels(entries: Iterable[Entry]) -> str:
 
 
 def _who(marked: list[Entry], series: list[Series]) -> str:
-    split = [e for s in series for e in s.entries if e.split]
-    return "all split rows" if len(marked) == len(split) else _labels(marked)
+    """The marked rows; with their series where the same row of another one is not marked."""
+    own = {id(entry) for entry in marked}
+    others = [e for s in series for e in s.entries if e.split and id(e) not in own]
+    if not others:
+        return "all split rows"
+    if not {e.label for e in others} & {e.label for e in marked}:
+        return _labels(marked)
+    where: dict[str, list[str]] = {}
+    for s in series:
+        if labels := _labels(e for e in s.entries if id(e) in own):
+            where.setdefault(labels, []).append(s.label)
+    return "; ".join(f"{labels} ({'; '.join(places)})" for labels, places in where.items())
 
 
 def _whose_bytes(series: list[Series]) -> list[str]:

@@ -45,6 +45,7 @@ class Column:
     number: bool = True
     interval: bool = False
     quiet: bool = False  # readers do not see it if all rows are equal
+    wraps: bool = False  # on a narrow terminal its text may take several lines
     text: Callable[[float], str] = significant
 
     @property

@@ -9,7 +9,9 @@ import scipy.integrate
 import scipy.stats
 import yaml
 
+from splitwatt.device_configs import printable
 from splitwatt.profiler.analyse.times import server_s
+from splitwatt.profiler.choose.cli import choose
 from splitwatt.profiler.deploy.policy import read_policy
 from splitwatt.profiler.records.run import read_run
 from tests.board.stalls import check_traces, undisturbed
@@ -116,6 +118,16 @@ def test_a_deadline_that_nothing_meets_says_by_how_much(run):
     code, document = chosen(run, "--deadline", "1ms", "--share", "0.5")
     assert code == 1
     assert any("nothing meets the deadline: the fastest, " in note for note in document["notes"])
+
+
+def test_a_narrow_terminal_has_each_configuration_on_a_line(run, monkeypatch, capsys):
+    monkeypatch.setattr(printable, "width", lambda: 70)
+    choose([str(run), "--deadline", "1s"])
+    out = capsys.readouterr().out
+    ids = {row.id for row in read_run(str(run)).config.configurations}
+    assert {line.split()[0] for line in out.splitlines()[1:41]} == ids and len(ids) == 40
+    assert "no room for: J 95 %, quality 95 %" in out
+    assert max(map(len, out.splitlines())) <= 70
 
 
 def test_a_policy_holds_what_was_measured_and_run_takes_it(tiny, config, tmp_path, photographs):

@@ -21,6 +21,7 @@ from splitwatt.reports.papers.venues import venues
 from splitwatt.reports.tables.table import Column, Table, significant
 from splitwatt.reports.tables.tables import _link_note
 from splitwatt.reports.write.csv_files import to_csv
+from splitwatt.reports.write.terminal import show
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,24 @@ def test_a_links_note_says_what_it_counts():
     )
     assert _link_note(link) == f"{beginning}, latency 300 ms."
     assert _link_note(link._replace(jitter_ms=5.0)) == f"{beginning}, latency 300 ms +- 5 ms."
+
+
+def test_a_narrow_table_wraps_before_it_leaves_columns_out(monkeypatch):
+    columns = [Column(key, key, number=False, wraps=key == "why") for key in ("name", "p", "why")]
+    table = Table(
+        "t", "T", columns, [{"name": "LC 1", "p": "0.0312", "why": "one two"}], [], "name"
+    )
+
+    def lines(width, *least):
+        monkeypatch.setenv("COLUMNS", str(width))
+        stream = io.StringIO()
+        show(table, stream, least, "elsewhere")
+        return [line.split() for line in stream.getvalue().splitlines()]
+
+    assert ["LC", "1", "0.0312", "one", "two"] in lines(23)
+    assert ["LC", "1", "0.0312", "one"] in lines(22) and ["two"] in lines(22)
+    narrow = lines(17, "p")
+    assert ["LC", "1", "one", "two"] in narrow and ["No", "room", "for:", "p"] in narrow
 
 
 def test_labels_that_do_not_fit_stand_upright():

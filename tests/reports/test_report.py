@@ -28,6 +28,15 @@ def section(markdown, title):
     return markdown.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
+def test_notes_that_are_not_of_every_series_say_of_which(two_boards):
+    cpu, nano = "board cpu, backend cpu", "board nano, backend cpu; board nano, backend tensorrt"
+    notes = two_boards.json["tables"]["summary"]["notes"]
+    rows = f"{UNTRAINED} in SC 1, 5-6, Ours 1, 5-6"
+    assert any(note.startswith(f"{rows} ({cpu}): their bytes,") for note in notes)
+    assert any(note.startswith(f"{rows} ({nano}): neither their bytes") for note in notes)
+    assert any(note.startswith(f"Payload of {nano}: published.") for note in notes)
+
+
 def test_it_stands_alone(two_boards):
     text = two_boards.markdown
     for words in (

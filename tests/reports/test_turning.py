@@ -5,11 +5,19 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import brentq
 
 from splitwatt.profiler.analyse.rates import cases
 from splitwatt.profiler.records.run import read_run
+from splitwatt.reports.figures.draw import drawings
 from splitwatt.reports.load.model import series_of
-from splitwatt.reports.tables.breakeven import BOARD_SPEEDS, RATES_KBIT_S, fastest_map
+from splitwatt.reports.tables.breakeven import (
+    BOARD_SPEEDS,
+    RATES_KBIT_S,
+    fastest_map,
+    turning_table,
+    turns,
+)
 from splitwatt.reports.write.headlines import headlines
 from splitwatt.reports.write.write import make_report
 from tests.profiler.conftest import command
@@ -99,6 +107,26 @@ def test_the_page_has_what_its_sliders_need(made):
         )
         times = total + board * (1 / 0.2 - 1) + server * (1 / 3 - 1) + bits / 50e3
         assert np.median(times) == pytest.approx(known[entry["id"]].median_s(50, 3, 0.2), rel=1e-5)
+
+
+def test_what_a_link_charges_besides_its_rate_moves_where_the_order_turns(tmp_path):
+    config = make_config(["LC1", "Ours5"], links=1, inferences=8)
+    far = config.links[0]._replace(name="far", latency_ms=300.0)
+    run = write_run(tmp_path / "run", config._replace(links=(*config.links, far)))
+    (series,) = series_of([read_run(str(run))])
+    near, distant = (turn.board.value for turn in turns(series)[::2])
+    local, split = (case for case in cases(read_run(str(run))))
+
+    def difference_s(speed, more_s):  # one request: 300 ms up and 300 ms down
+        return split.median_s(100, 1, speed) + more_s - local.median_s(100, 1, speed)
+
+    assert near == pytest.approx(brentq(difference_s, 0.01, 100, args=(0.0,)), rel=1e-6)
+    assert distant == pytest.approx(brentq(difference_s, 0.01, 100, args=(0.6,)), rel=1e-6)
+    assert distant < near
+    notes = turning_table([series]).notes
+    assert any("latency, loss and way back" in note for note in notes)
+    caption = next(d.caption for d in drawings([series]) if d.name == "turning")
+    assert "latency, loss and way back of the run's links are left out" in caption
 
 
 def test_samples_over_a_shaped_link_turn_nowhere(tmp_path):
