@@ -105,7 +105,7 @@ def parse_yaml(data: bytes, what: str, error: Type[SplitwattError] = ConfigError
         error: the class to raise.
 
     Raises:
-        error: not UTF-8, not YAML, an alias, a tag, a key twice, a key that is no scalar, a number
+        error: not UTF-8, not YAML, an alias, a tag, a key twice, a key that is not a scalar, a number
             that is not finite, beyond 2^53, or not written in plain digits, a NUL or half a character, or more than 12 levels.
     """
     if len(data) > LIMIT_BYTES:
