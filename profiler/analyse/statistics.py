@@ -1,4 +1,4 @@
-"""What the times of many samples say: quantiles and what bounds them, and which are outliers.
+"""Statistics of the times of many samples: quantiles, their bounds, and outliers.
 
 Plain Python, for boards too. Intervals and bounds come from order statistics and the binomial
 distribution, so they hold for a distribution of any shape; they do assume independent samples.
@@ -26,8 +26,8 @@ class Spread(NamedTuple):
 
     samples: int = field("the samples of a configuration that count")
     p50_s: float = field("their median")
-    p90_s: float = field("what 90 % of them stay below")
-    p99_s: float = field("what 99 % of them stay below")
+    p90_s: float = field("the time that 90 % of them stay below")
+    p99_s: float = field("the time that 99 % of them stay below")
     p50_low_s: Optional[float] = field(
         "lower end of the median's 95 % interval, an order statistic; null of fewer than 6"
     )

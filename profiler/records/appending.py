@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from splitwatt.device_configs.files import storage_error
 
-# At most so much of a run is lost with the power.
+# A power failure loses at most this much of a run.
 SYNC_EVERY_S = 1.0
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -29,7 +29,7 @@ class Appender(contextlib.ExitStack):
         self._path = path
         self._sync = sync
         try:
-            # Neither through a link, which a folder from elsewhere may hold, nor into a pipe.
+            # Follow no link, which a copied folder may hold, and write into no pipe.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
             handle = os.open(path, flags | os.O_CLOEXEC, 0o666)
         except OSError as error:
