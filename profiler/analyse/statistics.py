@@ -44,18 +44,18 @@ class Spread(NamedTuple):
     )
 
 
-def spread(values: Sequence[float], level: float = LEVEL) -> Optional[Spread]:
+def spread(values: Sequence[float]) -> Optional[Spread]:
     """Quantiles of `values`, the median's interval and the upper bounds; None without values."""
     if not values:
         return None
     ordered = sorted(values)
-    low, high = interval(ordered, 0.5, level) or (None, None)
+    low, high = interval(ordered, 0.5, LEVEL) or (None, None)
     first, middle, third = (quantile_of_sorted(ordered, p) for p in (0.25, 0.5, 0.75))
     reach = FENCE * (third - first)
     outliers = sum(not first - reach <= value <= third + reach for value in ordered)
     return Spread(
         len(ordered), middle, quantile_of_sorted(ordered, 0.9), quantile_of_sorted(ordered, 0.99),
-        low, high, relative_width(ordered, level),
+        low, high, relative_width(ordered),
         bound(ordered, 0.9, BOUND_CONFIDENCE), bound(ordered, 0.99, BOUND_CONFIDENCE),
         outliers if len(ordered) >= _LEAST_FOR_FENCES else None,
     )  # fmt: skip
