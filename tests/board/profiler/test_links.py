@@ -70,7 +70,7 @@ def test_links_as_people_write_them():
         ("simulated:lora,loss=nan", "from 0 to 50%"),
         ("simulated:lora,jitter=5ms", "larger than the latency"),
         ("simulated:lora,los=1%", "did you mean loss"),
-        ("simulated:lora,latency=fast", "no value of latency"),
+        ("simulated:lora,latency=fast", "is not a value of latency"),
         ("simulated:lora,loss=1%,loss=2%", "'loss' is given twice"),
     ],
 )
