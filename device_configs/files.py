@@ -68,7 +68,7 @@ def opened(
 def open_to_write(path: str, how: int = os.O_APPEND) -> IO[bytes]:
     """A file to append to, or with os.O_TRUNC to replace, made where it is missing; unbuffered.
 
-    Neither through a link, which a folder from elsewhere may hold, nor into a pipe.
+    Follows no link, which a copied folder may hold, and writes into no pipe.
 
     Raises:
         SplitwattError: it cannot be opened.

@@ -22,7 +22,7 @@ def models(config: str, only: str | None = None) -> list[str]:
 
     Raises:
         UsageError: no such config or configuration.
-        ConfigError: the file is no such config.
+        ConfigError: the file is not such a config.
     """
     path, document = _read(config)
     rows = document.get("configurations")
@@ -53,7 +53,7 @@ def zoo_files(config: str) -> list[str]:
 
     Raises:
         UsageError: no such config.
-        ConfigError: the file is no such config, or the key is neither a file nor a list of files.
+        ConfigError: the file is not such a config, or the key is neither a file nor a list of files.
     """
     path, document = _read(config)
     value = document.get("zoo", [])

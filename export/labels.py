@@ -25,7 +25,7 @@ def read_labels(path: str) -> list[str]:
         parsed = names_in(content) or _names(content)
         if parsed is None:
             raise UsageError(
-                f"{path} is no list of class names",
+                f"{path} is not a list of class names",
                 'write a JSON list such as ["cat", "dog"], or a mapping whose ids are 0, 1, 2, ...',
             )
         return parsed
@@ -39,7 +39,7 @@ def read_labels(path: str) -> list[str]:
         raise UsageError(f"{path} is empty", "write one class name a line")
     for number, line in enumerate(lines, 1):
         if not _is_name(line):
-            raise UsageError(f"{path}, line {number} is no class name", "write one a line")
+            raise UsageError(f"{path}, line {number} is not a class name", "write one a line")
     return [line.strip() for line in lines]
 
 

@@ -82,7 +82,7 @@ def make(options: argparse.Namespace) -> tuple[Path, list[PartFit]]:
         Its folder, and how each graph was changed for its target.
 
     Raises:
-        BundleError: a file that is no ONNX graph.
+        BundleError: a file that is not an ONNX graph.
         UsageError: tensors of the two graphs that do not match, or outputs that belong to no task.
         ExportError: a graph that does not run on the packaged photographs.
     """
@@ -179,7 +179,7 @@ def read_preprocess(name: str) -> Preprocess:
     if name in SC2_TASKS:
         return SC2_TASKS[name][1]
     if not Path(name).is_file():
-        raise UsageError(f"--preprocess {name} is no file", f"or give {', '.join(SC2_TASKS)}")
+        raise UsageError(f"--preprocess {name} is not a file", f"or give {', '.join(SC2_TASKS)}")
     return read_record(Preprocess, read_json(name, 1 << 16, BundleError), name)
 
 
@@ -221,7 +221,7 @@ def _load(path: str) -> onnx.ModelProto:
     except BundleError as error:
         raise BundleError(error.message.replace(whole.name, path), error.remedy)
     except Exception as error:  # protobuf's and onnx's errors have no common base
-        raise BundleError(f"{path} is no ONNX graph: {' '.join(str(error).split())[:160]}")
+        raise BundleError(f"{path} is not an ONNX graph: {' '.join(str(error).split())[:160]}")
     return model
 
 

@@ -13,7 +13,7 @@ from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
 
 
 def check_place(out: Path) -> None:
-    """Refuse a place whose content is no bundle and would be lost.
+    """Refuse a place whose content is not a bundle and would be lost.
 
     Raises:
         UsageError: a file, or a folder with files but no manifest.
@@ -27,7 +27,7 @@ def check_place(out: Path) -> None:
     except OSError as error:
         raise storage_error(str(out), error)
     if foreign:
-        raise UsageError(f"{out} exists and is no bundle", "name another folder")
+        raise UsageError(f"{out} exists and is not a bundle", "name another folder")
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def prepare(
     Raises:
         UsageError: an unknown model or target; no weights; a precision that the target has no fast
             path for; a coder in the graph although the target cannot run it; `out` is an existing
-            file or folder that is no bundle.
+            file or folder that is not a bundle.
         CheckpointError: the weights given lack a file.
     """
     base, precision = split_name(name, precision)

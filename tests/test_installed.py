@@ -78,6 +78,27 @@ def test_the_wheel_holds_every_file_of_the_rooms_and_one_package(wheel):
     assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"splitwatt"}
 
 
+def test_an_editable_installation_puts_the_clone_alone_on_the_path(tmp_path):
+    """Not the folder above it, whose folders `torch` or `ray` would then look like packages."""
+    run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--target",
+            tmp_path,
+            "-e",
+            ROOT,
+        ]
+    )
+    (added,) = tmp_path.glob("*.pth")
+    folders = [line for line in added.read_text().splitlines() if not line.startswith("import ")]
+    assert set(folders) == {str(ROOT)}
+
+
 def test_commands_of_an_installed_wheel_run_and_load_its_own_coder(wheel, tmp_path):
     python = environment(tmp_path / "venv", sys.executable, wheel)
     for arguments in (["--version"], ["targets", "nano"], ["models"], ["doctor"]):

@@ -6,11 +6,11 @@ keys, and raises TypeError, ValueError or RecursionError for some documents.
 
 import math
 import re
-from typing import Any, Dict, Type
+from typing import Any, Dict
 
 import yaml
 
-from splitwatt.device_configs.errors import ConfigError, SplitwattError
+from splitwatt.device_configs.errors import ConfigError
 from splitwatt.device_configs.files import read_bounded
 from splitwatt.device_configs.input.strict_json import MAX_INTEGER, wrong_text
 
@@ -96,34 +96,33 @@ def _wrong(what: str, at: Any) -> yaml.YAMLError:
     return yaml.YAMLError("line %d holds %s" % (at.start_mark.line + 1, what))
 
 
-def parse_yaml(data: bytes, what: str, error: Type[SplitwattError] = ConfigError) -> Any:
+def parse_yaml(data: bytes, what: str) -> Any:
     """A YAML document as None, booleans, finite numbers, texts, lists and mappings.
 
     Args:
         data: the file's bytes, UTF-8, at most `LIMIT_BYTES`.
         what: its name in errors, as "table3.yaml".
-        error: the class to raise.
 
     Raises:
-        error: not UTF-8, not YAML, an alias, a tag, a key twice, a key that is no scalar, a number
+        ConfigError: not UTF-8, not YAML, an alias, a tag, a key twice, a key that is not a scalar, a number
             that is not finite, beyond 2^53, or not written in plain digits, a NUL or half a character, or more than 12 levels.
     """
     if len(data) > LIMIT_BYTES:
-        raise error("%s is larger than %d bytes" % (what, LIMIT_BYTES))
+        raise ConfigError("%s is larger than %d bytes" % (what, LIMIT_BYTES))
     try:
         return yaml.load(data.decode("utf-8-sig"), Loader=_StrictLoader)
     except UnicodeDecodeError:
-        raise error("%s is not text in UTF-8" % what)
+        raise ConfigError("%s is not text in UTF-8" % what)
     except (yaml.YAMLError, ValueError, OverflowError) as wrong:
-        raise error(
+        raise ConfigError(
             "%s is not YAML that splitwatt reads: %s" % (what, " ".join(str(wrong).split()))
         )
 
 
-def read_yaml(path: str, error: Type[SplitwattError] = ConfigError) -> Any:
+def read_yaml(path: str) -> Any:
     """A YAML file as Python values; see `parse_yaml`.
 
     Raises:
-        error: it cannot be read, or is wrong (see `parse_yaml`).
+        ConfigError: it cannot be read, or is wrong.
     """
-    return parse_yaml(read_bounded(path, LIMIT_BYTES, error), path, error)
+    return parse_yaml(read_bounded(path, LIMIT_BYTES, ConfigError), path)

@@ -6,6 +6,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 # With fewer repetitions than this an interval would be a pretence.
 LEAST_REPETITIONS = 5
+_TAIL, _SEED = 0.025, 2025
 
 
 class Mean(NamedTuple):
@@ -19,10 +20,8 @@ class Mean(NamedTuple):
     repetitions: int
 
 
-def bootstrap_mean(
-    values: Sequence[float], level: float = 0.95, resamples: int = 2000, seed: int = 2025
-) -> Optional[Mean]:
-    """The mean of `values` and its interval (percentiles of resampled means); None of no values.
+def bootstrap_mean(values: Sequence[float], resamples: int = 2000) -> Optional[Mean]:
+    """The mean of `values` and its 95 % interval (percentiles of resampled means); None of no values.
 
     Percentiles of a small sample's resampled means are too narrow by sqrt(n / (n - 1)): the
     interval is widened by that.
@@ -36,12 +35,11 @@ def bootstrap_mean(
     deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
     if n < LEAST_REPETITIONS:
         return Mean(mean, deviation, None, n)
-    choices = random.Random(seed).choices
+    choices = random.Random(_SEED).choices
     means = sorted(math.fsum(choices(values, k=n)) / n for _ in range(resamples))
     widen = math.sqrt(n / (n - 1.0))
-    tail = (1 - level) / 2
-    low = mean + (quantile_of_sorted(means, tail) - mean) * widen
-    high = mean + (quantile_of_sorted(means, 1 - tail) - mean) * widen
+    low = mean + (quantile_of_sorted(means, _TAIL) - mean) * widen
+    high = mean + (quantile_of_sorted(means, 1 - _TAIL) - mean) * widen
     return Mean(mean, deviation, (low, high), n)
 
 

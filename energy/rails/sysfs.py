@@ -17,7 +17,7 @@ def read_text(path: str) -> str:
     """The text of a label's file, stripped.
 
     Raises:
-        UnavailableError: it cannot be read (with the command that helps), is no regular file, or
+        UnavailableError: it cannot be read (with the command that helps), is not a regular file, or
             holds no short printable text.
     """
     try:

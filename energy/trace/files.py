@@ -77,7 +77,7 @@ def read_trace(path: str) -> Trace:
     labels = [name for name in header if name not in ("t_s", "")]
     if "t_s" not in header or not labels:
         raise SensorError(
-            "%s is no trace: its first line must name t_s and a column per rail" % path,
+            "%s is not a trace: its first line must name t_s and a column per rail" % path,
             "write a line like t_s,VDD_IN first",
         )
     if len(set(labels)) != len(labels) or header.count("t_s") > 1:
@@ -96,7 +96,7 @@ def read_trace(path: str) -> Trace:
         )
     if times and max(map(abs, times)) > _LATEST_S:
         raise SensorError(
-            "%s: t_s goes to %g, which is no time in seconds" % (path, max(times, key=abs)),
+            "%s: t_s goes to %g, which is not a time in seconds" % (path, max(times, key=abs)),
             "convert t_s to seconds",
         )
     metadata = _metadata(path)

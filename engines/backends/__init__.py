@@ -4,6 +4,7 @@ import importlib
 from typing import Optional
 
 from splitwatt.device_configs.errors import EngineError
+from splitwatt.device_configs.install import install_for
 from splitwatt.device_configs.names import check_known
 from splitwatt.engines.backends.base import Engine
 
@@ -37,9 +38,10 @@ def load_engine(backend: str, onnx_path: str, threads: Optional[int] = None) -> 
     try:
         module = importlib.import_module(BACKENDS[backend])
     except ImportError as error:
+        package = (error.name or "onnxruntime").split(".")[0]
         raise EngineError(
-            "the backend '%s' needs the package %s, which cannot be imported"
-            % (backend, error.name or error),
-            "pip install %s" % (error.name or backend),
+            "the backend '%s' needs the package %s, which cannot be imported (%s)"
+            % (backend, package, error),
+            install_for(package),
         )
     return module.open_engine(onnx_path, threads)  # type: ignore[no-any-return]

@@ -57,7 +57,7 @@ def load_arrays(path: str, limit_bytes: int = MAX_BYTES) -> Dict[str, np.ndarray
 
 
 def archive_limit(unpacked_bytes: int) -> int:
-    """The limit for the file of an archive whose arrays have so many bytes: headers are added."""
+    """The limit for an archive's file, from the bytes of its arrays: headers are added."""
     return unpacked_bytes + (1 << 20)
 
 

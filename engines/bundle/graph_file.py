@@ -36,7 +36,7 @@ _REMEDY = "save the graph as one file and export the bundle again"
 
 
 def check_graph_file(path: str) -> None:
-    """Raise BundleError for a file that is no ONNX file, or that keeps data in another file.
+    """Raise BundleError for a file that is not an ONNX file, or that keeps data in another file.
 
     The data may be of a tensor or a node, also of a subgraph, attribute, function or sparse tensor.
     """

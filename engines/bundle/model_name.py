@@ -36,7 +36,7 @@ def check_own_name(name: str, where: str = "") -> None:
     """
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.]*\Z", name):
         raise UsageError(
-            "%s'%s' is no model name" % (where, name), "use letters, digits, '_' and '.'"
+            "%s'%s' is not a model name" % (where, name), "use letters, digits, '_' and '.'"
         )
 
 

@@ -52,7 +52,7 @@ class ImageCodec(Codec):
             valid = self.qualities[0] <= spec.quality <= self.qualities[1]
         if not valid:
             raise BundleError(
-                "the manifest's key 'codec.quality' is %s, which is no quality of %s"
+                "the manifest's key 'codec.quality' is %s, which is not a quality of %s"
                 % (spec.quality, self.name),
                 "export the bundle again",
             )

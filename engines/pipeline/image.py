@@ -18,7 +18,7 @@ from splitwatt.device_configs.files import read_bounded
 Size = Tuple[int, int]  # (height, width)
 Source = Union[str, bytes, "os.PathLike[str]"]
 MAX_PIXELS = 100 * 1000 * 1000
-# Of a file: so many pixels of three colours of 16 bits, not compressed.
+# Of a file: this many pixels of three colours of 16 bits, not compressed.
 MAX_FILE_BYTES = 6 * MAX_PIXELS + (1 << 20)
 
 # Formats that decode inside this process; EPS, for one, would start another program.
@@ -38,7 +38,8 @@ _STORED: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
     8: lambda upright: np.rot90(upright, -1),
 }
 _FIRST_TRANSPOSED = 5  # from here on an upright image is as wide as the stored one is high
-# Pixels are converted so many at a time: a whole image's conversion would take several times its size.
+# Pixels are converted in pieces of this size: converting a whole image at once would take several
+# times its memory.
 _BAND_PIXELS = 1 << 20
 # Numbers of TIFF's tags.
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339

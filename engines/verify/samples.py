@@ -17,7 +17,7 @@ from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import WholePipeline
 
 
-def make_samples(folder: str, photos: Sequence[str], backend: str = "cpu") -> Manifest:
+def make_samples(folder: str, photos: Sequence[str]) -> Manifest:
     """Copy photographs into a bundle, run them, and write down what comes out; returns the manifest.
 
     They are kept as PNG: two machines' JPEG decoders give pixels that differ by a few steps (libjpeg
@@ -28,13 +28,12 @@ def make_samples(folder: str, photos: Sequence[str], backend: str = "cpu") -> Ma
     Args:
         folder: the bundle, complete but for its samples.
         photos: paths of photographs; UsageError if two have the same file name.
-        backend: what runs the parts.
     """
     names = {os.path.splitext(os.path.basename(photo))[0] for photo in photos}
     if len(names) != len(photos):
         raise UsageError("two of the sample photographs have the same file name")
     bundle = Bundle.open(folder)
-    with WholePipeline(bundle, backend) as pipeline:
+    with WholePipeline(bundle, "cpu") as pipeline:
         samples = [_make_sample(folder, photo, pipeline) for photo in photos]
     manifest = bundle.manifest._replace(samples=samples)
     write_manifest(folder, manifest)

@@ -55,7 +55,7 @@ class Parameters(nn.Module):
     Args:
         h_s: the synthesis of scales, or of scales and then means, from the side latent.
         gaussian: CompressAI's GaussianConditional, its scale table filled.
-        channels: of the latent; so many of the channels from `h_s` are scales.
+        channels: of the latent; as many of the channels from `h_s` are scales.
         means: whether `h_s` makes means.
     """
 

@@ -48,7 +48,7 @@ class Blueprint:
     heads: tuple[int, int] = (0, 0)
 
     def decoder(self, channels: int) -> nn.Sequential:
-        """For a latent of so many channels."""
+        """For a latent with that number of channels."""
         if self.kind == "swin":
             return graphs.swin_decoder(channels, self.widths, self.depths, self.heads)
         make = {"convnext": graphs.convnext_decoder, "resnet": graphs.resnet_decoder}[self.kind]

@@ -230,9 +230,9 @@ def _brighten(last: Any, mean: Tensor, factor: Tensor) -> None:
     last.bias.sub_(mean).mul_(factor).add_(_MIDDLE)
 
 
-def _unit_squares(count: int = 6, side: int = 128) -> Tensor:
-    """Some packaged photographs in 0 to 1, (count, 3, side, side); 64 divides the side."""
+def _unit_squares() -> Tensor:
+    """Some packaged photographs in 0 to 1, (6, 3, 128, 128); the sides are multiples of 64."""
     shape = (1, 3, 1, 1)
     mean, std = np.reshape(IMAGENET_MEAN, shape), np.reshape(IMAGENET_STD, shape)
-    images = squares()[:count, :, :side, :side] * std + mean
+    images = squares()[:6, :, :128, :128] * std + mean
     return torch.from_numpy(images.astype(np.float32))

@@ -79,7 +79,7 @@ def read(path: str) -> dict[str, Any]:
     """The file as plain values.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, or has a tag that torchdistill does not know.
+        ConfigError: it cannot be read, is not YAML, or has a tag that torchdistill does not know.
     """
     data = read_bounded(path, _LIMIT_BYTES, ConfigError)
     try:
@@ -92,7 +92,7 @@ def read(path: str) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}")
     if not isinstance(document, dict) or not isinstance(document.get("models"), dict):
         raise ConfigError(
-            f"{path}: key 'models' is missing: this is no config of torchdistill or sc2bench",
+            f"{path}: key 'models' is missing: this is not a config of torchdistill or sc2bench",
             "give the YAML file that the model was trained with",
         )
     return document

@@ -173,7 +173,7 @@ def _trunk(model: Model) -> trunks.Trunk:
     name = kwargs.get(argument, default)
     if name not in known():
         raise ConfigError(
-            f"{model.at}.kwargs.{argument} is '{name}', which is no model for {model.key}",
+            f"{model.at}.kwargs.{argument} is '{name}', which is not a model for {model.key}",
             f"see {PAGE} for a trunk of your own",
         )
     if kwargs.get("pre_transform"):

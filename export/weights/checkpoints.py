@@ -89,14 +89,14 @@ def _content(path: str) -> Any:
     except pickle.UnpicklingError as error:
         kind = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
         raise CheckpointError(
-            f"{path} is no plain checkpoint: it asks to run "
+            f"{path} is not a plain checkpoint: it asks to run "
             f"{kind.group(1) if kind else 'code'}, or is damaged",
             "download it again from its authors, or save its state_dict alone",
         )
     except Exception as error:  # a parser of foreign bytes raises whatever they make it do
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise CheckpointError(
-            f"{path} is no checkpoint: {reason}", "download it again: it may be truncated"
+            f"{path} is not a checkpoint: {reason}", "download it again: it may be truncated"
         )
 
 

@@ -39,7 +39,7 @@ def add(rows: Sequence[System], source: str) -> None:
         source: the file that they are from; rows that it added before are replaced.
 
     Raises:
-        UsageError: a name is taken, or is no name of a model; a row contradicts itself.
+        UsageError: a name is taken, or is not a name of a model; a row contradicts itself.
     """
     place = str(Path(source).resolve())
     names = [row.name for row in rows]
@@ -89,7 +89,7 @@ def add_file(path: str) -> None:
     name = f"splitwatt_zoo_{hashlib.sha256(str(place).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, place)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is no Python file", "--zoo names a file that ends in .py")
+        raise UsageError(f"{path} is not a Python file", "--zoo names a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
     if str(place.parent) not in sys.path:

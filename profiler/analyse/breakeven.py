@@ -1,5 +1,5 @@
-"""Where two configurations take the same time, over the link's rate, the board's or the server's
-speed, and how sure that is.
+"""The link rate, board speed or server speed at which two configurations take the same time, with
+its interval.
 
 Over each of the three a configuration takes `fixed + slope / x` seconds, so all three are one search.
 """
@@ -37,7 +37,7 @@ class BreakEven(NamedTuple):
         value: where both have the same median latency; None where one of them is the faster one
             everywhere.
         low, high: its 95 % bootstrap interval; None where it is open to that side.
-        certain: the part of resamples in which there is such a value.
+        certain: the share of resamples that have such a value.
         sentence: what it means.
     """
 
@@ -62,7 +62,8 @@ class BreakEven(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """What a configuration takes at x on an axis: `fixed_s + slope / x`, an array entry a sample."""
+    """The time of a configuration at x on an axis: `fixed_s + slope / x`, one array entry per
+    sample."""
 
     name: str
     fixed_s: np.ndarray
@@ -70,7 +71,8 @@ class Curve(NamedTuple):
 
 
 def _curve(case: Case, setting: Setting, axis: str) -> Curve:
-    """Each part of the time is that of an axis: its own is the slope, the others are fixed."""
+    """Each part of the time belongs to one axis: that of the searched axis is the slope, the others
+    are fixed."""
     parts = {RATE: case.bits / 1000, SERVER: case.server_s, BOARD: case.board_s}
     fixed = case.rest_s + sum(
         parts[name] / value for name, value in setting._asdict().items() if name != axis
@@ -95,7 +97,7 @@ def break_even(one: Case, two: Case, setting: Setting, axis: str = RATE) -> Brea
         _STEPS_OF_RESAMPLES,
     )  # fmt: skip
     inside = (values > lowest) & (values < highest)
-    # Quantiles among the values: between a value and no value there is nothing.
+    # Quantiles that are values themselves: nothing lies between a value and a missing one.
     ends_at = [round((len(values) - 1) * part) for part in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)]
     low, high = np.sort(values)[ends_at]
     if lowest < whole < highest:
@@ -136,7 +138,7 @@ def pairs(all_cases: Sequence[Case], server_speed: float = 1.0) -> List[Tuple[Ca
 def _values(
     more: Curve, less: Curve, more_at: np.ndarray, less_at: np.ndarray, axis: str, steps: int
 ) -> np.ndarray:
-    """The value of each resample, by halving; an end of the axis if none breaks even."""
+    """The value of each resample, by bisection; an end of the axis if none breaks even."""
     more_s, less_s = _medians(more, more_at), _medians(less, less_at)
 
     def gap(log: np.ndarray) -> np.ndarray:
@@ -160,7 +162,7 @@ def _values(
 
 
 def _medians(curve: Curve, at: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """What gives the median seconds of each resample at its own value."""
+    """A function that returns the median seconds of each resample at its own value."""
     fixed, slope = curve.fixed_s[at], curve.slope[at]
     if not slope.any():  # as of local computing over the rate: one median for every value
         constant = np.median(fixed, axis=1)

@@ -29,7 +29,7 @@ class Service(NamedTuple):
     squared_variation: float
 
     def late_share(self, frames_per_s: float, deadline_s: float) -> float:
-        """The share of frames late, where they arrive at random at this rate.
+        """The share of late frames if frames arrive at random at this rate.
 
         Waiting has Erlang's probability (C) and falls off exponentially at Kingman's rate, as Allen
         and Cunneen have it for several servers: exact for exponential service, else an approximation.
@@ -46,7 +46,7 @@ class Service(NamedTuple):
         return waits * math.exp(-(deadline_s - self.mean_s) * waits / mean_wait_s)
 
     def most(self, fps: float) -> int:
-        """The boards that keep every server busy all the time: more than that no queue can carry."""
+        """The boards that keep every server busy all the time: no queue can serve more than that."""
         return int(self.servers / (self.mean_s * fps))
 
     def expected(self, fps: float, deadline_s: float) -> int:
@@ -98,7 +98,7 @@ def carried(run: Run) -> List[Capacity]:
 
 
 def sentences(run: Run) -> List[str]:
-    """What was found, a sentence a configuration."""
+    """The results, one sentence per configuration."""
     return [_sentence(own) for own in carried(run)]
 
 

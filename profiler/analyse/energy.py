@@ -59,8 +59,8 @@ class BlockEnergy(NamedTuple):
     stage that was repeated alone.
     """
 
-    config: str = field("the configuration, as LC1")
-    backend: str = field("what ran the board's parts")
+    config: str = field("the configuration, such as LC1")
+    backend: str = field("the backend that ran the board's parts")
     block: str = field("the block: one process, one configuration, one backend")
     inferences: int = field("the images, or repetitions of a stage, that the joules are divided by")
     provenance: Optional[str] = field(
@@ -129,8 +129,8 @@ def power_trace(path: str) -> Optional[Trace]:
 def pooled_interval(rails: Sequence[RailJoules]) -> Optional[_Interval]:
     """The 95 % interval of the mean of several blocks' joules per image; None with too few.
 
-    Over the blocks where there are five, which shows what differs between them; else over the
-    pieces of all of them.
+    Computed over the blocks if there are at least five, so that differences between blocks count;
+    else over the pieces of all blocks.
     """
     values = [rail.joules_per_image for rail in rails if rail.joules_per_image is not None]
     if len(rails) == 1 or not values:
@@ -230,7 +230,8 @@ def _integrated(run: Run, of: Any, empty: BlockEnergy, start_s: float, end_s: fl
 
 
 def _trace_of(traces: Sequence[str], of: Any, start_s: float, end_s: float) -> str:
-    """The one of a block's traces that covers an interval of a window or stage: there is one a session.
+    """The one of a block's traces that covers an interval of a window or stage: there is one per
+    session.
 
     Raises:
         SensorError: no trace belongs to the same session.

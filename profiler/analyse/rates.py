@@ -5,7 +5,7 @@ rate r, on a board b times and with a server s times as fast as the run's, it wo
 
     board_s / b + server_s / s + rest_s + bits / r.
 
-The rest is the network as it was and what no stage holds. Over a measured link the network's own
+The rest is the network's time as measured, and the time outside of all stages. Over a measured link the network's own
 time is the link's and is left out: it is computed from the bytes, framing counted.
 """
 
@@ -22,7 +22,8 @@ from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.samples import Samples
 
 RESAMPLES = 1000
-# Of more samples than these, resamples are of so many, and their spread is scaled to all of them
+# Of more samples than these, each resample draws only this number, and the spread is scaled to all
+# of them
 # (the "m out of n" bootstrap of Bickel, Götze and van Zwet, 1997).
 MOST_RESAMPLED = 250
 LEVEL = 0.95
@@ -30,7 +31,7 @@ _SEED = 2025
 
 
 class Case(NamedTuple):
-    """One configuration on one backend, an array entry a sample.
+    """One configuration on one backend, one array entry per sample.
 
     Attributes:
         config, backend, split: as in the run.

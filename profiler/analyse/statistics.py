@@ -1,4 +1,4 @@
-"""What the times of many samples say: quantiles and what bounds them, and which are outliers.
+"""Statistics of the times of many samples: quantiles, their bounds, and outliers.
 
 Plain Python, for boards too. Intervals and bounds come from order statistics and the binomial
 distribution, so they hold for a distribution of any shape; they do assume independent samples.
@@ -26,8 +26,8 @@ class Spread(NamedTuple):
 
     samples: int = field("the samples of a configuration that count")
     p50_s: float = field("their median")
-    p90_s: float = field("what 90 % of them stay below")
-    p99_s: float = field("what 99 % of them stay below")
+    p90_s: float = field("the time that 90 % of them stay below")
+    p99_s: float = field("the time that 99 % of them stay below")
     p50_low_s: Optional[float] = field(
         "lower end of the median's 95 % interval, an order statistic; null of fewer than 6"
     )
@@ -44,18 +44,18 @@ class Spread(NamedTuple):
     )
 
 
-def spread(values: Sequence[float], level: float = LEVEL) -> Optional[Spread]:
+def spread(values: Sequence[float]) -> Optional[Spread]:
     """Quantiles of `values`, the median's interval and the upper bounds; None without values."""
     if not values:
         return None
     ordered = sorted(values)
-    low, high = interval(ordered, 0.5, level) or (None, None)
+    low, high = interval(ordered, 0.5, LEVEL) or (None, None)
     first, middle, third = (quantile_of_sorted(ordered, p) for p in (0.25, 0.5, 0.75))
     reach = FENCE * (third - first)
     outliers = sum(not first - reach <= value <= third + reach for value in ordered)
     return Spread(
         len(ordered), middle, quantile_of_sorted(ordered, 0.9), quantile_of_sorted(ordered, 0.99),
-        low, high, relative_width(ordered, level),
+        low, high, relative_width(ordered),
         bound(ordered, 0.9, BOUND_CONFIDENCE), bound(ordered, 0.99, BOUND_CONFIDENCE),
         outliers if len(ordered) >= _LEAST_FOR_FENCES else None,
     )  # fmt: skip

@@ -59,8 +59,8 @@ def uplink_delay(sample: Sample, link: Link) -> Optional[Delay]:
 
 
 def downlink_s(sample: Sample, link: Link) -> Optional[float]:
-    """A simulated downlink's time: answers with their headers, latency, loss; 0 where the link says
-    nothing of the way back.
+    """A simulated downlink's time: answers with their headers, latency, loss; 0 if the link does
+    not describe the way back.
 
     None as `uplink_s`.
     """
@@ -118,7 +118,7 @@ def _wire_up(sample: Sample) -> Optional[List[int]]:
         return None
     wire = [request.wire_up_bytes for request in sample.requests]
     first = wire[0] + payload - sample.payload_bytes
-    wire[0] = (first + abs(first)) // 2  # max(0, first), of arrays too
+    wire[0] = (first + abs(first)) // 2  # max(0, first), for arrays too
     return wire
 
 

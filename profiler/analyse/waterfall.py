@@ -23,8 +23,8 @@ class Bar(NamedTuple):
             `SLOT.network`, separated where both ends are on one clock.
         end: "board", "link" or "server".
         start_s, seconds: since the image's start, on the board's clock.
-        uncertainty_s: the most that `start_s` can be wrong by; 0 where nothing of the server's is
-            in it, None where the clocks are not compared: then the two ways are taken as equal.
+        uncertainty_s: the most that `start_s` can be wrong by; 0 for a time that does not depend on
+            the server's clock, None if the clocks were not compared: then the two ways are taken as equal.
     """
 
     stage: str
@@ -75,7 +75,7 @@ def _round_trip(
 
 
 def jumps(estimates: Sequence[ClockEstimate]) -> List[str]:
-    """Sentences on clocks that did not run on between two estimates, as after a server's restart.
+    """Sentences on clocks that jumped between two estimates, as after a server's restart.
 
     The samples' own times are on the board's monotonic clock, which nobody sets: they stay valid.
     """
@@ -123,7 +123,7 @@ def offset_at(
 
 
 def _run_on(before: ClockEstimate, after: ClockEstimate, passed_s: float) -> bool:
-    """Whether two estimates can be of two clocks that both went on."""
+    """Whether both clocks can have run without a jump between two estimates."""
     if before.offset_s is None or after.offset_s is None:
         return True
     sure = (before.uncertainty_s or 0.0) + (after.uncertainty_s or 0.0)

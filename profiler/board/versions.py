@@ -29,12 +29,12 @@ def versions() -> Dict[str, Optional[str]]:
     return result
 
 
-def machine_id(boot_id: str = _BOOT_ID) -> Optional[str]:
+def machine_id() -> Optional[str]:
     """The same 16 digits for every process on this machine until it is started again.
 
     By it a board knows whether its server runs on the same machine. None where the kernel has none.
     """
-    text = text_of(boot_id)
+    text = text_of(_BOOT_ID)
     if not text:
         return None
     return hashlib.sha256(b"splitwatt " + text.encode("utf-8")).hexdigest()[:16]

@@ -1,5 +1,5 @@
-"""The largest number of boards whose frames a server answers in time: tried from a guess on, up or
-down by halves and doubles, then in between.
+"""The largest number of boards whose frames a server answers in time: from a first guess it is
+doubled or halved, then searched in between.
 """
 
 import base64
@@ -85,7 +85,7 @@ def first_guess(asked: Asked, service: Optional[Service]) -> int:
 def replay(
     asked: Asked, boards: int, frames: List[Requests], server: Dict[str, Any], names: Dict[str, Any]
 ) -> Carried:
-    """Replay so many boards' frames against the server.
+    """Replay the frames of that many boards against the server.
 
     Args:
         server: `url`, `token_file`, `certificate` and `fingerprint`.

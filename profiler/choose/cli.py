@@ -75,7 +75,7 @@ def _parse(argv: List[str]) -> Any:
     add = result.add_argument
     add("runs", metavar="RUN", nargs="+", help="run folders")
     add("--deadline", type=deadline, required=True, metavar="TIME", help="longest time from a frame to its answer, "
-        "as 500ms")  # fmt: skip
+        "such as 500ms")  # fmt: skip
     add("--share", type=number(0.5, 0.999), default=0.9, metavar="S",
         help="share of frames that must be in time (default: 0.9)")  # fmt: skip
     add("--min-accuracy", type=number(0, 100), metavar="PERCENT",

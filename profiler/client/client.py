@@ -1,4 +1,4 @@
-"""The board's client: one image's bytes to the server, its answer back, both ends' times apart."""
+"""The board's client: sends one image's bytes, returns the answer and the times of both ends."""
 
 import http.client
 import time
@@ -243,7 +243,7 @@ class Client:
     ) -> Dict[str, Any]:
         document = _object_of(answer.body, limit_bytes)
         if document is None:
-            raise ServerError("%s%s answered no JSON object" % (self.endpoint.url, path))
+            raise ServerError("%s%s did not answer with a JSON object" % (self.endpoint.url, path))
         return document
 
     def _ask(
@@ -288,7 +288,7 @@ def _refusal(answer: Answer, method: str, url: str) -> ServerError:
     sentence = (_object_of(answer.body) or {}).get("error")
     if sentence is None and url.endswith("/v2"):  # every inference server answers that
         return ServerError(
-            "%s is no inference server: it refused %s (%d)" % (url[:-3], method, answer.status),
+            "%s is not an inference server: it refused %s (%d)" % (url[:-3], method, answer.status),
             "give --server the address that 'splitwatt serve' printed",
         )
     reason = "no reason given" if sentence is None else shown(str(sentence))

@@ -13,7 +13,7 @@ from splitwatt.profiler.client.client import Client, Exchange, NoClockError
 from splitwatt.profiler.records.blocks import ClockEstimate
 
 EXCHANGES = 8
-# Exchanges over a slow link stop after so long.
+# The longest time for all exchanges over a slow link.
 _LIMIT_S = 2.0
 
 

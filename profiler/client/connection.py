@@ -75,7 +75,7 @@ def read_token(path: Optional[str]) -> Optional[str]:
         token = read_bounded(path, _TOKEN_BYTES, UsageError, remedy).decode("ascii").strip()
     except ValueError:
         raise UsageError("the token file %s is not ASCII text" % path, remedy)
-    # An empty one would be shown by everybody who shows none.
+    # An empty token would admit every client that sends none.
     if not token or not _is_token(token):
         what = "characters that no token has" if token else "no token"
         raise UsageError("the token file %s holds %s" % (path, what), remedy)
@@ -152,7 +152,7 @@ class Connection:
     ) -> Answer:
         """Send a request and read its response; `free` of this process's own token buckets.
 
-        The server may take `more_s` seconds beside the time-out for what it is asked to do.
+        The server may take `more_s` seconds more than the time-out for what it is asked to do.
 
         Raises:
             OSError, http.client.HTTPException: the connection failed; it is closed then.
@@ -209,7 +209,7 @@ class Connection:
         return ServerError("the server %s %s" % (self._url, reason), remedy)
 
     def _link_s(self, size: int, up: bool) -> float:
-        """What a link of known rate takes for so many bytes; 0 of one that nobody knows."""
+        """Seconds that a link of known rate takes for these bytes; 0 if its rate is not known."""
         if self._way is None:
             return 0.0
         rate = self._way.up_kbit_s if up else self._way.down_kbit_s
@@ -332,7 +332,7 @@ def _read_url(url: str) -> Tuple[bool, str, Optional[int]]:
         host = (parts.hostname or "").encode("idna").decode("ascii")
     except ValueError as error:  # UnicodeError is one
         reason = "" if shown_url != url else ": %s" % error
-        raise UsageError("'%s' is no server URL%s" % (shown_url, reason), remedy)
+        raise UsageError("'%s' is not a server URL%s" % (shown_url, reason), remedy)
     if "@" in parts.netloc:
         raise UsageError(
             "the server URL %s holds a user name or password, which no server of this kind takes"
@@ -341,7 +341,7 @@ def _read_url(url: str) -> Tuple[bool, str, Optional[int]]:
         )
     odd = parts.path.strip("/") or parts.query or parts.fragment or set(url) & set(" \t\r\n")
     if parts.scheme not in ("http", "https") or not host or port == 0 or odd:
-        raise UsageError("'%s' is no server URL" % url, remedy)
+        raise UsageError("'%s' is not a server URL" % url, remedy)
     return parts.scheme == "https", host, port
 
 
@@ -360,7 +360,8 @@ def answer_of(response: http.client.HTTPResponse) -> Answer:
 
 
 def shown(text: str) -> str:
-    """A peer's text for a terminal: one line of at most 500 characters, none of which acts."""
+    """A peer's text, safe for a terminal: one line of at most 500 characters, control characters
+    escaped."""
     return printable(" ".join(text[:500].split()))
 
 

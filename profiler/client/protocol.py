@@ -310,7 +310,7 @@ def _from_json(name: str, datatype: str, size: int, data: Any) -> bytes:
     try:
         return struct.pack("<%d%s" % (count, letter), *flat)
     except (struct.error, OverflowError):
-        _refuse("the tensor '%s' holds something else than %s" % (name, datatype))
+        _refuse("the tensor '%s' holds values that are not %s" % (name, datatype))
 
 
 def _flat(data: List[Any]) -> Iterator[Any]:

@@ -37,7 +37,7 @@ class Remote(Client):
         self._timeout_s = timeout_s
 
     def offers(self) -> List[str]:
-        """What of this the server has; nothing where it is another's."""
+        """Which of these the server offers; none if it is not splitwatt's."""
         answer = self._ask("GET", _PREFIX, {}, b"", optional=range(300, 600))
         names = self._document(answer, _PREFIX).get("offers") if answer.status == 200 else None
         return [str(name) for name in names] if isinstance(names, list) else []
@@ -53,7 +53,7 @@ class Remote(Client):
         return Offset(time.monotonic(), offset_s, 2 * uncertainty_s)
 
     def echo(self, headers: Dict[str, str], body: bytes, count: int) -> None:
-        """Send this and get so many bytes back: a request without the server's work."""
+        """Send this and get that many bytes back: a request without the server's work."""
         answer = self._ask("POST", "%s/echo/%d" % (_PREFIX, count), headers, body)
         if len(answer.body) != count:
             raise ServerError("%s echoed %d bytes" % (self.endpoint.url, len(answer.body)))
@@ -61,7 +61,8 @@ class Remote(Client):
     def repeat(
         self, model: str, seconds: float, headers: Dict[str, str], body: bytes, offset_s: float
     ) -> Repetitions:
-        """Have the server answer this request to itself for so long; times on the board's clock."""
+        """Have the server repeat this request without sending answers, for that time; times on the
+        board's clock."""
         path = "%s/repeat/%s/%.3f" % (_PREFIX, model, seconds)
         document = self._document(self._ask("POST", path, headers, body, more_s=seconds), path)
         start, end = (_number(document, key, MAX_CLOCK_S) for key in ("start_s", "end_s"))

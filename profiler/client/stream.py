@@ -102,7 +102,7 @@ class Stream:
         os.write(self._woken, b"w")
 
     def progress(self) -> Optional[Tuple[Any, float]]:
-        """The tag of the request that is being sent, and its bytes a second so far; None: none is."""
+        """The tag of the request that is being sent, and its bytes a second so far, or None."""
         item = self._first()
         if item is None or item.sent_s is None:
             return None

@@ -67,7 +67,7 @@ def missing(config: Config, folder: str, target: str) -> List[str]:
 def open_bundles(config: Config, folder: str, target: str) -> Dict[str, Found]:
     """The bundle of every model of a config, by the name it has there.
 
-    Only the board's files are read through; a server reads its own.
+    Only the board's files are checked; a server checks its own.
 
     Raises:
         BundleError: some are missing, and how to make them, or one is damaged.

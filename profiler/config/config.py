@@ -44,7 +44,7 @@ class Configuration(NamedTuple):
         id: as `LC1`.
         kind: "local" (on the board alone) or "split" (between board and server).
         models: run one after the other.
-        assumed: the source does not say all of it.
+        assumed: the source leaves a part of it undefined.
         note: the footnote, where there is one.
     """
 
@@ -106,7 +106,7 @@ class Config(NamedTuple):
         """This config with those configurations alone, in the config's own order.
 
         Raises:
-            UsageError: an id that the config does not have, or none at all.
+            UsageError: an id that the config does not have, or no id.
         """
         known = {row.id.lower(): row.id for row in self.configurations}
         wanted = set()
@@ -217,7 +217,7 @@ def _named(document: Dict[str, Any], key: str, rows: Dict[str, Any], file: str) 
     for id in ids:
         if id not in rows:
             raise ConfigError(
-                "%s: '%s' names '%s', which is no configuration" % (file, key, id),
+                "%s: '%s' names '%s', which is not a configuration" % (file, key, id),
                 suggestion(id, rows),
             )
     return tuple(ids)
@@ -241,7 +241,7 @@ def _check_ids(ids: Iterable[str], file: str) -> None:
         if other != id:
             raise ConfigError(
                 "%s: 'configurations' holds both '%s' and '%s'" % (file, other, id),
-                "name them apart by more than capital letters: --only ignores case",
+                "give them names that differ in more than case, because --only ignores case",
             )
 
 

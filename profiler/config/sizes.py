@@ -2,13 +2,13 @@
 
 `published.csv` holds the sizes of every released Ladon model, from the logs in the paper's public
 repository. They are means over a data set and count sc2bench's pickled object, a little more than
-the bitstream. A simulated link is charged with them only where a config says `payload: published`,
-and never are they printed as measurements.
+the bitstream. A simulated link is charged with them only if a config says `payload: published`.
+They are never printed as measurements.
 
 Those of Entropic Student are not published as numbers; they are estimated from Ladon's.
 Ladon with ResNet-50 and Entropic Student with ResNet-50 have the same encoder (24 latent channels,
 the last convolution's grid) and entropy bottleneck, trained for the same kind of objective:
-distortion and, weighted by beta, the rate. So they are taken to spend the same number of bits on an
+distortion and, weighted by beta, the rate. So we assume that they spend the same number of bits per
 element of the latent at the same beta:
 
 1. Ladon's bits per element = its published mean bytes over COCO * 8 / (24 * 79 * 103), the latent
@@ -17,7 +17,7 @@ element of the latent at the same beta:
 3. Times the elements of Entropic Student's latent for the same photograph: 224x224 pixels for
    classification, 800x1088 (padded) for detection, 513x684 for segmentation.
 
-What it cannot know: Entropic Student's own training; that a photograph enlarged to 800x1088 has less
+What the estimate ignores: Entropic Student's own training; that a photograph enlarged to 800x1088 has less
 detail per element (so detection is likely overestimated) and one cropped to 224x224 more; that
 COCO's photographs are not all 640x480; sc2bench's pickled object, which is what was published, is
 about a hundred bytes larger than the bitstream. A size from here is never called published.

@@ -18,7 +18,7 @@ from typing import Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from splitwatt.profiler.analyse.statistics import quantile
 from splitwatt.profiler.deploy.policy import Point
 
-# A prediction must leave so much of the deadline; more to change to a better configuration.
+# The share of the deadline that a prediction may take; less for a change to a better configuration.
 MARGIN, UP_MARGIN = 0.9, 0.8
 UP_AFTER_S = 1.5
 # After a change up that did not last, the wait for the next one, s; where the rate has risen since, four times
@@ -32,7 +32,7 @@ _KEPT_RATES = 3
 _FORGET_EVERY_S = 1.0
 _HIGH = 0.8
 _MOST_KBIT_S = 1e6
-# No prediction is longer, s: over a link that has stopped it would have no end.
+# The longest prediction, s: over a link that has stopped it would be endless.
 _MOST_S = 1e5
 # Neither the link nor the server is busy.
 FREE = (0.0, 0.0)
@@ -114,24 +114,24 @@ class Controller:
         self._flapped, self._lowest_kbit_s = False, float("inf")
 
     def carry_s(self, size: float) -> float:
-        """What so many bytes take on the link."""
+        """Seconds that these bytes take on the link."""
         size_s = 8e-3 * size / self.rate_kbit_s if self.rate_kbit_s else 0.0
         return min(self._base_s + size_s, _MOST_S)
 
     def saw_transfer(self, index: int, size: int, seconds: float, server_s: float) -> None:
-        """A point's request of so many bytes took so long on the link, and then on the server."""
+        """Record how long a point's request of that size took on the link, and then on the server."""
         self.bytes[index].add(size)
         self.server[index].add(server_s)
         self._base_s = min(self._base_s, seconds)
         self._saw_rate(8e-3 * size / max(1e-5, seconds - self._base_s))
 
     def saw_progress(self, bytes_per_s: float) -> None:
-        """A request that is not through yet went at this rate so far."""
+        """Record the rate so far of a request that is still being sent."""
         self._rates.clear()
         self._saw_rate(max(1e-6, 8e-3 * bytes_per_s))
 
     def saw_probe(self, small: Tuple[int, float], large: Tuple[int, float]) -> None:
-        """Two exchanges with the server: (bytes sent, seconds) each. The server is there."""
+        """Record two exchanges with the server, (bytes sent, seconds) each: it is there."""
         self.answers()
         rate = 8e-3 * (large[0] - small[0]) / max(1e-6, large[1] - small[1])
         self._base_s = max(0.0, small[1] - 8e-3 * small[0] / rate)

@@ -16,7 +16,7 @@ from splitwatt.profiler.infer.deployed import named
 _MIN_SCORE = 0.5
 # A saved video of frames that come at no stated rate.
 _FPS = 10.0
-# A pause between two answers is at most so many repeated frames in a saved video.
+# The most repeated frames for a pause between two answers in a saved video.
 _MOST_REPEATED = 100
 
 
@@ -54,7 +54,7 @@ def picture_of(result: Result, points: List[Runnable]) -> np.ndarray:
 
 
 class Video:
-    """An MP4 file of answered frames, each shown until the next one: time goes as it went.
+    """An MP4 file of answered frames, each shown until the next one, at the pace of their capture.
 
     Raises:
         UsageError: OpenCV is not installed, or the folder of the file is missing.

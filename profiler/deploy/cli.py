@@ -110,7 +110,7 @@ def _end(flow: Flow, options: Any) -> int:
 
 @contextmanager
 def _stopping(flow: Flow) -> Iterator[None]:
-    """In it, SIGINT and SIGTERM end the flow in order; a second one at once."""
+    """Inside it, SIGINT and SIGTERM end the flow in order, and a second signal ends it at once."""
     before: Dict[int, Any] = {}
 
     def restore() -> None:
@@ -152,7 +152,7 @@ class _Outlets:
             self._queue.put(result)
 
     def close(self) -> None:
-        """Write what waits.
+        """Write the waiting results.
 
         Raises:
             SplitwattError: something could not be written.

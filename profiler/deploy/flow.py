@@ -33,17 +33,18 @@ from splitwatt.profiler.records.sample import Request
 
 # Requests that may be on their way or at the server.
 _MOST_IN_FLIGHT = 3
-# Without a deadline, a request that is not answered for so long is given up, s.
+# Without a deadline, the longest wait for an answer, s.
 _GIVE_UP_S = 30.0
-# At the end, frames in flight may take so long, s.
+# At the end, the longest wait for frames in flight, s.
 _GRACE_S = 10.0
-# A source that gives no frame for so long is reported, s.
+# A source that gives no frame for this time is reported, s.
 _SILENT_S = 5.0
-# The local model starts so much earlier than it takes, as its time varies.
+# The local model starts this many times its usual time before the deadline, because its time
+# varies.
 _HEDGE = 1.25
-# The server is there, and answers nobody like us: an expired token, a model that it has no more.
+# The server answers but refuses us: an expired token, a model that it no longer has.
 _NOT_FOR_US = (401, 403, 404)
-# Two clocks may differ by so much over a request, s.
+# The most that two clocks may differ over a request, s.
 _CLOCKS_S = 0.01
 _TOO_SLOW = "the link or the server is too slow by far"
 
@@ -330,7 +331,7 @@ class Flow:
             self._answer_here(job, local, True)
 
     def _wait_for(self, job: Result, stream: Stream) -> None:
-        """A request goes on although its answer will be late; drop it where that has no end."""
+        """Let a request go on although its answer will be late; drop it if it would never end."""
         limit_s = 2 * (self._deadline_s or _GIVE_UP_S)
         progress = stream.progress()
         with self._changed:

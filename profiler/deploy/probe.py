@@ -60,7 +60,7 @@ class Prober:
         self._thread.start()
 
     def wake(self, reason: str) -> None:
-        """The server seems to be gone: probe now."""
+        """Probe now, because the server seems to be gone."""
         if not self._gone:
             self._gone = True
             note(reason)

@@ -18,12 +18,13 @@ from splitwatt.device_configs.errors import ImageError, UsageError
 from splitwatt.device_configs.install import install_command
 from splitwatt.engines.pipeline.image import MAX_PIXELS, decode_image, list_images
 
-# After so many frames in a row that cannot be decoded a stream is opened again, and a file has ended:
+# After this many frames in a row that cannot be decoded, a stream is opened again and a file has
+# ended:
 # an hour of it, whatever number of frames its head states.
 _MOST_DAMAGED, _MOST_DAMAGED_IN_FILE = 100, 100000
-# A camera that is gone is opened again so often, s.
+# Time between two attempts to open a camera that is gone, s.
 _REOPEN_S = 1.0
-# PyAV gives a stream up that sends nothing for so long, s; OpenCV does after 30 s.
+# PyAV gives up a stream that sends nothing for this time, s; OpenCV does after 30 s.
 _STALLED_S = 10.0
 # User and password of an address, up to its last "@"; what a camera's query or GStreamer's rtspsrc call so.
 _USER = re.compile(r"(://)[^/\s]*@")

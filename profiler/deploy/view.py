@@ -99,7 +99,7 @@ class View:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def put(self, result: Result) -> None:
-        """Show a result; one that is older than what is shown stays out."""
+        """Show a result, unless a newer one is shown already."""
         with self._changed:
             if self._newest is None or result.frame.number > self._newest.frame.number:
                 self._newest = result

@@ -41,12 +41,12 @@ class Options(NamedTuple):
     Attributes:
         bundles: the folder of bundles.
         target: the machine that the board's parts were exported for.
-        threads: of one inference on the board; None leaves it to the backend.
+        threads: threads per inference on the board; None: the backend's choice.
         server: URL of a running server; None starts one here.
         token_file, certificate, fingerprint: what it takes to talk to that server, or None.
         timeout_s: of one request.
         sysfs: the tree in which power sensors are looked for.
-        driver: read power by this one only; None tries those of the target.
+        driver: use only this driver for power; None: those of the target.
         board_quota: the share of the processors that the board's process gets; None: all.
         boards: whose frames are replayed against the server after all blocks; None: no boards.
     """
@@ -217,11 +217,11 @@ def run_block(
         prefix: goes before the command, to run it elsewhere, as on a shaped link.
 
     Returns:
-        Why it ended before its time, in words; None where it did its work. Its largest resident memory, in
+        Why it ended early, in words; None where it did its work. Its largest resident memory, in
         bytes; None where it did not say.
 
     Raises:
-        SplitwattError: what the block could not go on from, as a full disk.
+        SplitwattError: an error that stops the run, such as a full disk.
     """
     last: Dict[str, Any] = {}
     path = job.write()

@@ -20,7 +20,8 @@ from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import WINDOWS_FILE
 from splitwatt.profiler.records.traces import AGAIN_SUFFIX, POWER_FOLDER, SERVER_SUFFIX, TraceFacts
 
-# Before and after each block nothing runs for so long, to know what the board uses then; longer
+# Before and after each block nothing runs for this time, to measure what the idle board uses;
+# longer
 # where the sensor is so slow that fewer readings than this would come, s.
 IDLE_S = 2.0
 _READINGS = 12
@@ -128,7 +129,7 @@ class BlockPower:
         self._folder.append(WINDOWS_FILE, window)
 
     def _about(self) -> List[TraceFacts]:
-        """What is sampled, of each end that is."""
+        """What is sampled at each end that has a sensor."""
         own = None if self._monitor is None else sampled_rails(self._monitor.about)
         both = [own, None if self._server is None else self._server.about]
         return [about for about in both if about is not None]
@@ -165,7 +166,9 @@ class RemotePower:
         """Have the server sample from here on."""
         try:
             if ENERGY not in self._remote.offers():
-                self.why_not = ["the server samples no power: 'splitwatt serve --energy' does"]
+                self.why_not = [
+                    "the server does not sample power: start it with 'splitwatt serve --energy'"
+                ]
                 return
             begun = self._remote.begin_power()
             self._before = self._remote.offset()

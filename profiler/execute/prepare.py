@@ -194,7 +194,7 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
     about = client.metadata()
     if not isinstance(about.get("name"), str):
         raise ServerError(
-            "%s is no inference server: its answer to /v2 has no name" % client.endpoint.url,
+            "%s is not an inference server: its answer to /v2 has no name" % client.endpoint.url,
             "give --server the address that 'splitwatt serve' printed",
         )
     config = from_document(document["config"], "run.json")

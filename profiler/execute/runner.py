@@ -52,14 +52,15 @@ from splitwatt.profiler.records.sample import BY_IMAGE
 SERVER_LOG = "server.log"
 BLOCK_LOG = "blocks.log"
 STAGES_LOG = "stages.log"
-# A block's process that dies is started again; after so many deaths the rest of it has failed.
+# A block's process that dies is started again; after this many deaths its remaining samples count
+# as failed.
 MAX_DEATHS = 4
 MAX_SERVER_STARTS = 4
-# Before a block runs again because the board throttled, the board may cool down for so long, s.
+# The longest time for the board to cool down before a throttled block runs again, s.
 COOL_DOWN_S = 60.0
-# In one session, blocks with missing records are measured again so many times at most.
+# In one session, blocks with missing records are measured again at most this many times.
 MAX_REPAIRS = 3
-# Opening the models and measuring idle power take about so long, s; for the time left.
+# About the time to open the models and measure idle power, s; for the estimate of the time left.
 _AROUND_S = 8.0
 
 
@@ -100,7 +101,7 @@ def resume_run(path: str, options: Options, config: Optional[Config] = None) -> 
     """Finish a run that was cut off, and run again what failed through no fault of its image.
 
     Raises:
-        RunError: it is no run, another process writes to it, or config, bundles or images differ.
+        RunError: it is not a run, another process writes to it, or config, bundles or images differ.
         SplitwattError: as `start_run`.
     """
     document = read_run(path).document  # nothing is changed in a folder that no reader would take
@@ -338,7 +339,7 @@ class _Session:
         self._met = True
 
     def _reaching(self, split: bool = True) -> Options:
-        """The options with the server that a block asks, where it asks one."""
+        """The options, with the server of a block that uses one."""
         if split and self._server is None:
             return self._options
         url = self._server.endpoint.url if self._server is not None and split else None

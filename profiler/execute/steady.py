@@ -8,7 +8,7 @@ from typing import Dict, List, Optional
 from splitwatt.profiler.analyse.statistics import quantile, relative_width
 from splitwatt.profiler.config.config import Until, WarmupUntil
 
-# The interval is looked at again when there are so many more values.
+# The interval is computed again after this many more values.
 _GROWTH = 0.05
 
 
@@ -37,7 +37,7 @@ class WarmUp:
             self._window = -(-until.window // self.images) * self.images
 
     def add(self, total_s: Optional[float]) -> None:
-        """An inference took so long; None where it failed."""
+        """Record the time of an inference; None if it failed."""
         self._times.append(total_s)
 
     def over(self) -> bool:
@@ -97,7 +97,7 @@ class Repetition:
         self._times: Dict[int, Optional[float]] = dict(done or {})
 
     def add(self, inference: int, total_s: Optional[float]) -> None:
-        """An inference took so long; None where it failed."""
+        """Record the time of an inference; None if it failed."""
         self._times[inference] = total_s
 
     def due(self) -> List[int]:

@@ -41,7 +41,7 @@ class Done(NamedTuple):
 
 
 class Left(NamedTuple):
-    """What a block still has to do; false when it is through."""
+    """What a block still has to do; false when the block is complete."""
 
     warmups: List[int]
     inferences: List[int]
@@ -112,7 +112,8 @@ class Recorded:
 
 
 def left(config: Config, done: Done, images: int) -> Left:
-    """What a block still has to do, of whose samples `done` are recorded, with so many images."""
+    """What a block still has to do: `done` is what is recorded of it, `images` how many images the
+    run has."""
     repetition = Repetition(config.inferences, config.until, images, done.inferences)
     due = repetition.due()
     expected = max(len(due), repetition.expected() - len(done.inferences)) if due else 0
@@ -121,7 +122,7 @@ def left(config: Config, done: Done, images: int) -> Left:
 
 
 def lacking(run: Run) -> Dict[str, str]:
-    """Blocks whose samples are all there and of which another record is missing -> which.
+    """Blocks that have all their samples but lack another record -> which record.
 
     A process that was killed after its last sample leaves such a block: it is to be measured again.
     Blocks that were replaced, or with failures that a resume runs again, are left out.

@@ -46,7 +46,8 @@ class Link(NamedTuple):
         source: where the rate comes from.
         downlink_kbit_s: of the way back; None charges (shapes) it with nothing.
         latency_ms: of a simulated link, each way of each request.
-        jitter_ms: of a simulated link: each way's latency varies evenly by so much, up and down.
+        jitter_ms: of a simulated link: each way's latency varies evenly by up to this much, up and
+        down.
         loss: of a simulated link: the part of segments that is lost and sent again.
         seed: of jitter and loss.
         via: what shapes: "kernel", "user", or "auto", the first of them that this machine can do.
@@ -89,5 +90,5 @@ def framed_bytes(content_bytes: int) -> int:
 
 
 def segments_of(content_bytes: int) -> int:
-    """The TCP segments that so many bytes make."""
+    """The number of TCP segments for that many bytes."""
     return -(-content_bytes // SEGMENT_CONTENT_BYTES)

@@ -76,7 +76,7 @@ def link_from_row(row: Dict[str, Any], file: str, key: str = "") -> Link:
     if kind == NONE:
         if "rate_kbit_s" in row or "downlink_kbit_s" in row:
             raise ConfigError(
-                "%s: '%srate_kbit_s' is no key of links of the kind none" % (file, key),
+                "%s: '%srate_kbit_s' is not a key of links of the kind none" % (file, key),
                 "leave it out",
             )
         row = dict({"name": "network as it is"}, rate_kbit_s=0.0, **row)
@@ -102,7 +102,9 @@ def parse_link(text: str) -> Link:
     if kind in PRESETS and not rates:
         kind, rates = SIMULATED, kind
     if kind not in KINDS:
-        raise UsageError("'%s' is no kind of link; %s" % (kind, suggestion(kind, KINDS)), _EXAMPLE)
+        raise UsageError(
+            "'%s' is not a kind of link; %s" % (kind, suggestion(kind, KINDS)), _EXAMPLE
+        )
     row: Dict[str, Any] = {"kind": kind, "source": "--link " + text.strip()}
     if rates:
         up, down = (_BOTH_WAYS.split(rates, 1) + [""])[:2]
@@ -145,13 +147,13 @@ def check_together(links: Sequence[Link], where: str, kind: Any = ConfigError) -
     shaped = [link for link in links if link.kind == SHAPED]
     if shaped and len(links) > 1:
         raise kind(
-            "%s: samples are taken over the link %s, so that it must be the run's only one"
+            "%s: samples are taken over the link %s, so it must be the run's only link"
             % (where, shaped[0].name),
-            "profile once a shaped link: 'splitwatt report' takes several runs",
+            "run 'profile' once per shaped link: 'splitwatt report' takes several runs",
         )
     names = [link.name for link in links]
     if len(set(names)) != len(names):
-        raise kind("%s: two links have one name" % where, "name them apart")
+        raise kind("%s: two links have the same name" % where, "name them apart")
 
 
 def _option(key: str, value: str) -> Dict[str, Any]:
@@ -167,7 +169,7 @@ def _option(key: str, value: str) -> Dict[str, Any]:
         return {"seed": seed}
     known = ["bytes", "via", "latency", "jitter", "loss", "seed"]
     if key in known:
-        raise UsageError("--link: '%s' is no value of %s" % (value, key), _EXAMPLE)
+        raise UsageError("--link: '%s' is not a value of %s" % (value, key), _EXAMPLE)
     raise UsageError("--link: unknown key '%s'; %s" % (key, suggestion(key, known)), _EXAMPLE)
 
 
@@ -181,7 +183,7 @@ def _part(text: str) -> float:
 
 
 def parse_rate(text: str) -> float:
-    """Kilobits a second of a rate as people write it (`37.5kbit`, `12mbit`) or of a preset's name.
+    """Kilobits per second of a rate as people write it (`37.5kbit`, `12mbit`) or of a preset's name.
 
     Raises:
         UsageError: it is not a rate.
@@ -192,7 +194,7 @@ def parse_rate(text: str) -> float:
     match = _RATE.match(text)
     if not match:
         known = suggestion(text, PRESETS)
-        raise UsageError("'%s' is no rate and no preset; %s" % (text, known), _EXAMPLE)
+        raise UsageError("'%s' is neither a rate nor a preset; %s" % (text, known), _EXAMPLE)
     rate = float(match.group(1)) * _UNITS[match.group(2)]
     if not _LEAST_KBIT_S <= rate <= _MOST_KBIT_S:
         raise UsageError("the rate '%s' is not between 1 bit and 1 Tbit a second" % text)

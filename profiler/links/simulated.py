@@ -17,12 +17,12 @@ from splitwatt.profiler.links.link import (
     segments_of,
 )
 
-# A link that loses a segment so many times in a row does not work at all.
+# A link that loses a segment this many times in a row does not work at all.
 _MOST_TRIES = 100
 
 
 class Delay(NamedTuple):
-    """Seconds that a way takes, by cause: the bytes at the link's rate, the latency of every request
+    """Seconds of one direction, by cause: the bytes at the link's rate, the latency of every request
     with its jitter, and segments that are sent again, each after a round trip.
     """
 
@@ -39,11 +39,11 @@ class Delay(NamedTuple):
 def delay(
     link: Link, rate_kbit_s: float, payloads: Sequence[int], wires: Sequence[int], key: str
 ) -> Delay:
-    """What one way of a sample's requests takes.
+    """The time of a sample's requests in one direction.
 
     Args:
         link: a simulated one.
-        rate_kbit_s: of that way; 0 where the bytes of that way are not charged.
+        rate_kbit_s: of that direction; 0 if its bytes are not charged.
         payloads: bytes of each request that count where the link is charged with payloads.
         wires: bytes of each request with HTTP headers and JSON.
         key: names the way of the sample among all others, for what is random.

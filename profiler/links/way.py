@@ -114,7 +114,7 @@ class Paced:
         return count
 
     def __getattr__(self, name: str) -> Any:
-        """All else as the socket below has it."""
+        """Everything else is the socket's."""
         return getattr(self._stream, name)
 
 
@@ -122,7 +122,7 @@ def unsent_bytes(handle: int) -> int:
     """What the kernel holds of a socket's bytes that is not acknowledged, or not sent, yet.
 
     Raises:
-        OSError: it is no socket any more.
+        OSError: the socket is closed.
     """
     return int(struct.unpack("=i", fcntl.ioctl(handle, _TIOCOUTQ, b"\0" * 4))[0])
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from splitwatt.device_configs.files import open_to_write, storage_error
 
-# At most so much of a run is lost with the power.
+# A power failure loses at most this much of a run.
 SYNC_EVERY_S = 1.0
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 

@@ -39,12 +39,12 @@ _WHY_NOT = field("why there is no figure")
 class Block(NamedTuple):
     """A block of a run: one process, one configuration, one backend."""
 
-    id: str = field("names the block, as LC1.cpu.0")
+    id: str = field("names the block, such as LC1.cpu.0")
     config: str = CONFIG
     backend: str = field("what runs the board's parts")
     repeat: int = field("which of their blocks it is, from 0", most=10**6)
     again: int = field(
-        "0, or n where it is the n-th repetition of a block that was throttled or whose records were lost",
+        "0, or n for the n-th repetition of a block that throttled or lost records",
         0,
         most=1000,
     )
@@ -74,7 +74,7 @@ class StageBlock(NamedTuple):
 
     config: str = CONFIG
     backend: str = BACKEND
-    block: str = field("the block that repeats stages, as LC1.cpu.stages")
+    block: str = field("the block that repeats stages, such as LC1.cpu.stages")
     stage: str = field("SLOT.STAGE: what was repeated, alone")
     start_s: Optional[float] = clock("start on the board's monotonic clock")
     end_s: Optional[float] = clock("end on the board's monotonic clock")
@@ -252,13 +252,13 @@ class Chosen(NamedTuple):
 def replaced_blocks(document: Dict[str, Any], samples: Samples, least: int) -> Set[str]:
     """Blocks that a later one replaces: the board throttled in them, or records of them were lost.
 
-    A block that ran again counts no longer as soon as the later one has all its inferences; an
+    A block stops counting as soon as its repetition has all its inferences; an
     inference that failed counts as missing, unless its image was at fault.
 
     Args:
         document: run.json.
         samples: every sample once.
-        least: inferences of a block.
+        least: number of inferences of a complete block.
     """
     counted = samples.where(lambda sample: not sample.warmup and sample.settled)
     counts = {block: len(own) for block, own in counted.by(lambda sample: sample.block).items()}
@@ -272,7 +272,7 @@ def earlier_blocks(blocks: Sequence[Dict[str, Any]]) -> Set[str]:
 
 
 def again_id(block: str, again: int) -> str:
-    """The id of a block that runs again for the n-th time; of 0 the first one's."""
+    """The id of the n-th repetition of a block; for 0 the block's own id."""
     first = block.split(_AGAIN)[0]
     return "%s%s%d" % (first, _AGAIN, again) if again else first
 

@@ -60,7 +60,9 @@ class BundleFacts(NamedTuple):
     weights_source: Optional[str] = field("where the weights come from", None)
     assumed: bool = field("the paper leaves this rate point undefined", False)
     tables_id: Optional[str] = field("the id of the entropy tables", None)
-    encoder_size_bytes: Optional[EncoderSize] = field("size of the encoder; null: local", None)
+    encoder_size_bytes: Optional[EncoderSize] = field(
+        "size of the encoder; null for a local model", None
+    )
     parts: List[PartFacts] = field("its parts", [])
 
 
@@ -90,7 +92,7 @@ class BoardState(NamedTuple):
     cpus: Optional[int] = field("processors", None)
     gpu: Optional[str] = field("name of the GPU", None)
     memory_total_bytes: Optional[int] = field("memory of the board", None)
-    machine: Optional[str] = field("instruction set, as aarch64", None)
+    machine: Optional[str] = field("instruction set, such as aarch64", None)
     nvpmodel: Any = field("power mode of a Jetson", None)
     governors: Optional[List[str]] = field("frequency governors of the processors", None)
     cpu_khz: Any = field("clocks of the processors", None)
@@ -109,14 +111,14 @@ class ServerFacts(NamedTuple):
     name: Optional[str] = field("the server's software", None)
     version: Optional[str] = field("its version", None)
     backend: Optional[str] = field("what ran the server's parts", None)
-    machine: Optional[str] = field("an id of its machine, another one after each boot", None)
+    machine: Optional[str] = field("id of its machine, new after each boot", None)
     same_machine: bool = field("whether it ran on the board's machine", False)
     cpu_model: Optional[str] = field("name of its processor", None)
     cpus: Optional[int] = field("its processors", None)
     gpu: Optional[str] = field("name of its GPU", None)
     memory_total_bytes: Optional[int] = field("its memory", None)
     workers: Optional[int] = field(
-        "inferences that it runs at once, on all its machines; null: it does not say", None, least=1
+        "inferences that it runs at once, on all its machines; null: not reported", None, least=1
     )
 
 
@@ -149,7 +151,7 @@ class Resume(NamedTuple):
 
     wall: str = field("when, UTC")
     monotonic_s: float = clock("when, on the board's monotonic clock")
-    machine: Optional[str] = field("an id of the board, another one after each boot", None)
+    machine: Optional[str] = field("id of the board, new after each boot", None)
     versions: Dict[str, Optional[str]] = field("package -> version", {})
     board_state: BoardState = field("the board then", {})
     sensors: Optional[Sensors] = field("where power was read", None)
@@ -193,7 +195,7 @@ class RunDocument(NamedTuple):
     versions: Dict[str, Optional[str]] = field("package -> version")
     board_state: BoardState = field("the board when the run began")
     resumed: List[Resume] = field("each resume with its own conditions", [])
-    machine: Optional[str] = field("an id of the board, another one after each boot", None)
+    machine: Optional[str] = field("id of the board, new after each boot", None)
     threads: Optional[int] = field("threads per inference; null: the backend's choice", None)
     bundles_folder: Optional[str] = field("where the bundles were", None)
     images_folder: Optional[str] = field("where the images were", None)
@@ -224,7 +226,8 @@ def read_document(path: str) -> Dict[str, Any]:
     document = parse_json(read_bytes(file, _LIMIT_BYTES), file, RunError)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise RunError(
-            "%s is no run of format %d" % (file, FORMAT), "read it with the version that wrote it"
+            "%s is not a run of format %d" % (file, FORMAT),
+            "read it with the version that wrote it",
         )
     check_document(document, file)
     fill(RunDocument, document)

@@ -34,7 +34,7 @@ _ANY_NUMBER = (-1e15, 1e15)
 _COUNT = (0, 10**9)
 _TYPES = {str: "text", int: "integer", float: "number", bool: "boolean"}
 _LISTS, _MAPPINGS = (list, List, tuple, Tuple), (dict, Dict)
-# Controls but for tab and line feed, and half characters, as of a name that is not UTF-8.
+# Control characters except tab and line feed, and lone surrogates, as in a name that is not UTF-8.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 

@@ -6,8 +6,8 @@ of a hyperprior `{"strings": [[latent's], [side latent's]], "shape": the side la
 pickled here, with a stand-in for torch's class, by pickle protocol 4, the default of Python 3.8 and later.
 
 For images it takes the size of the file. Feature maps as JPEG, and eight-bit latents, it pickles with
-torch's tensors in them, whose own text differs from one version of torch to the next, and from run to
-run: they have no size here.
+torch's tensors in them, whose pickle differs between versions of torch and between runs: they have
+no size here.
 """
 
 import io
@@ -52,7 +52,8 @@ def pickled_bytes(lengths: Sequence[int], height: int, width: int) -> int:
 
 
 def legacy_bytes(payload: bytes) -> Optional[int]:
-    """The same of a codec's bytes, which say by themselves what they are; None where it has none."""
+    """The same of a codec's bytes, whose first bytes say their kind; None for a kind without such a
+    size."""
     if payload.startswith(_IMAGES):
         return len(payload)
     strings = [payload]

@@ -42,7 +42,7 @@ def read_bytes(path: str, limit_bytes: int) -> bytes:
 
 
 def whole_lines(path: str, start: int = 0) -> Iterator[Tuple[int, bytes]]:
-    """Number and bytes of each line of a file, from 1; none where there is no file.
+    """Number and bytes of each line of a file, from 1; nothing if there is no file.
 
     Args:
         path: the file.
@@ -74,7 +74,7 @@ def read_line(line: bytes, where: str) -> Any:
 
     Raises:
         DamagedLineError: it is not JSON.
-        RunError: it is JSON that no run can hold, as NaN or a key twice.
+        RunError: it is JSON that no run can hold, such as NaN or a duplicate key.
     """
     try:
         return parse_json(line, where, RunError)

@@ -15,8 +15,8 @@ ESTIMATED = "estimated"
 # Whose failure it was.
 BY_IMAGE = "image"
 # Fields that records share.
-CONFIG = field("the configuration, as LC1")
-BACKEND = field("what ran the board's parts")
+CONFIG = field("the configuration, such as LC1")
+BACKEND = field("the backend that ran the board's parts")
 BLOCK = field("the block: one process, one configuration, one backend")
 SESSION = field(
     "0 from the run's start, n from its n-th resume on, which may be on another clock",
@@ -34,7 +34,7 @@ class Request(NamedTuple):
     """One request of a sample."""
 
     model: str = field("the model of the request")
-    payload_bytes: int = field("what the codec made", most=_MOST_SENT_BYTES)
+    payload_bytes: int = field("bytes that the codec made", most=_MOST_SENT_BYTES)
     wire_up_bytes: int = field("the HTTP request, every attempt counted", most=_MOST_SENT_BYTES)
     wire_down_bytes: int = field("the HTTP response", most=_MOST_SENT_BYTES)
     legacy_pickled_bytes: Optional[int] = field(
@@ -79,7 +79,7 @@ class Sample(NamedTuple):
     )
     stages: Dict[str, float] = field("SLOT.STAGE -> seconds; stages add up to total_s", unit="s")
     payload_bytes: Optional[int] = field(
-        "what the codec made, all requests together", most=_MOST_SENT_BYTES
+        "bytes that the codec made, all requests together", most=_MOST_SENT_BYTES
     )
     wire_up_bytes: Optional[int] = field(
         "HTTP requests: lines, headers, JSON, payload", most=_MOST_SENT_BYTES
@@ -89,11 +89,11 @@ class Sample(NamedTuple):
     )
     requests: List[Request] = field("one entry per request to the server; empty in local computing")
     published_payload_bytes: Optional[int] = field(
-        "where the config says payload: published, the mean that a simulated link is charged with",
+        "with payload: published in the config, the mean size that a simulated link is charged with",
         most=_MOST_SENT_BYTES,
     )
     published_payload_source: Optional[str] = field(
-        "where that comes from: published, or estimated where nobody has published it for one of "
+        "the source of that size: published, or estimated if it is not published for one of "
         "the models",
         choices=(PUBLISHED, ESTIMATED),
     )
@@ -109,9 +109,9 @@ class Sample(NamedTuple):
         None,
     )
     throttled: Optional[bool] = field(
-        "whether the board throttled since the sample before; null where it cannot say", None
+        "whether the board throttled since the sample before; null if it does not report it", None
     )
-    throttled_by: Optional[str] = field("the signs of that", None)
+    throttled_by: Optional[str] = field("the signs of throttling", None)
     session: Optional[int] = SESSION
     processor_s: Optional[float] = field(
         "processor time of the board's process, all its threads: under a CPU quota, over the time of "
@@ -131,7 +131,7 @@ class Sample(NamedTuple):
 
     @property
     def key(self) -> Tuple[str, bool, int]:
-        """What no two samples of a run share: block, warm-up or not, place."""
+        """What identifies a sample in its run: block, warm-up or not, number."""
         return self.block, self.warmup, self.inference
 
 

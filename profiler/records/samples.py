@@ -79,8 +79,8 @@ class _Store:
 
 
 class Samples(Sequence[Sample]):
-    """Samples in an order. Each is made when it is asked for; slices and arrays of places or truth
-    values choose some.
+    """An ordered collection of samples. A sample is made when it is accessed; slices, arrays of
+    indices and masks select some.
     """
 
     def __init__(self, store: _Store, at: np.ndarray) -> None:
@@ -120,7 +120,7 @@ class Samples(Sequence[Sample]):
         return {names[code]: Samples(self._store, self._at[at]) for code, at in _groups(codes)}
 
     def columns(self) -> Iterator[Tuple[np.ndarray, Sample]]:
-        """Per kind: places among these samples, and the samples there as one sample of columns."""
+        """Per kind: positions among these samples, and those samples as one sample of columns."""
         store = self._store
         for number, places in _groups(store.kind_of[self._at]):
             rows = store.row_of[self._at[places]]
@@ -186,7 +186,7 @@ def _whole(shared: Any, numbers: Iterator[Any], integers: Callable[[Any], Any]) 
 
 
 def _groups(codes: np.ndarray) -> List[Tuple[int, np.ndarray]]:
-    """Each code with the places that have it, codes in the order of their first place."""
+    """Each code and the positions that have it, in the order of first occurrence."""
     order = np.argsort(codes, kind="mergesort")  # which is stable in every version of numpy
     ends = np.flatnonzero(np.diff(codes[order])) + 1
     places = sorted(np.split(order, ends), key=lambda own: own[:1].tolist())

@@ -1,4 +1,4 @@
-"""A run's power traces: which there are, and what the JSON next to each says."""
+"""A run's power traces: their files, and what the JSON next to each says."""
 
 import os
 import stat

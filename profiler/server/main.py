@@ -22,7 +22,7 @@ from splitwatt.profiler.server.web.listener import Listener, connection_limit
 from splitwatt.profiler.server.web.pace import Pace
 from splitwatt.profiler.server.web.recorder import PowerRecorder
 
-# A thread that decodes or postprocesses lets the event loop run after so long, s. The loop asks for its
+# A thread that decodes or postprocesses lets the event loop run after this time, s. The loop asks for its
 # turn some ten times in a request.
 _SWITCH_AFTER_S = 0.0002
 # A board is silent while it runs something else; it connects again where that takes longer.

@@ -41,7 +41,7 @@ class Place(NamedTuple):
     key: str | None
 
     def url(self, port: int) -> str:
-        """What a client is given."""
+        """The URL for clients."""
         name = "[%s]" % self.address if ":" in self.address else self.address
         return "%s://%s:%d" % ("https" if self.cert else "http", name, port)
 
@@ -50,20 +50,22 @@ def place_of(options: argparse.Namespace) -> Place:
     """Where the command line wants the server.
 
     Raises:
-        UsageError: an address other than loopback without token and certificate, or files that
-            are no certificate and its key.
+        UsageError: an address other than loopback without token and certificate, or files that are
+            not a certificate and its key.
     """
     host = options.host or ("0.0.0.0" if options.lan else LOOPBACK)
     address = own_address() if host in ("0.0.0.0", "::") else host
     if options.lan:
         if options.token_file or options.cert or options.key:
-            raise UsageError("--lan makes a token and a certificate", "leave out yours, or --lan")
+            raise UsageError(
+                "--lan makes a token and a certificate", "leave out your own, or --lan"
+            )
         made = make_credentials(FOLDER, address)
         return Place(host, address, *made)
     given = Credentials(options.token_file, options.cert, options.key)
     if not is_loopback(host) and not all(given):
         raise UsageError(
-            "%s is not this machine alone: that takes a token and a certificate" % host,
+            "other machines can reach %s: that needs a token and a certificate" % host,
             "use --lan, which makes both, or give --token-file, --cert and --key",
         )
     if bool(given.cert) != bool(given.key):
@@ -84,7 +86,7 @@ def _check_pair(cert: str, key: str) -> None:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         reason = getattr(error, "reason", None) or error
         raise UsageError(
-            "%s and %s are no certificate and its key: %s" % (cert, key, reason),
+            "%s and %s are not a certificate and its key: %s" % (cert, key, reason),
             "give a certificate and the key that it was made with, as PEM, without a password",
         )
 
@@ -189,7 +191,7 @@ def fingerprint(cert: str) -> str:
         with open(cert, encoding="ascii") as stream:
             return hashlib.sha256(ssl.PEM_cert_to_DER_cert(stream.read())).hexdigest()
     except (OSError, ValueError) as error:
-        raise UsageError("%s is no certificate: %s" % (cert, error))
+        raise UsageError("%s is not a certificate: %s" % (cert, error))
 
 
 def own_address() -> str:

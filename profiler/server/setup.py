@@ -25,7 +25,7 @@ _NOT_TAKEN: dict[str, list[tuple[tuple[str, ...], str]]] = {
     "embedded": [(("cluster",), "it is one process, without replicas")],
     "ray": [
         (("workers", "threads"), "'workers' and 'cores' of the --cluster file say that"),
-        (_ENERGY, "a cluster samples no power"),
+        (_ENERGY, "a cluster does not sample power"),
     ],
     "triton": [
         (("cluster",), "it is one process, without replicas"),
@@ -33,7 +33,7 @@ _NOT_TAKEN: dict[str, list[tuple[tuple[str, ...], str]]] = {
             ("lan", "token_file", "cert", "key"),
             "Triton's interface has neither token nor TLS: it listens to this machine alone",
         ),
-        (_ENERGY, "Triton samples no power"),
+        (_ENERGY, "Triton does not sample power"),
     ],
 }
 
@@ -67,7 +67,7 @@ def served(options: argparse.Namespace) -> Served:
     """The bundles that are named, else those of the named target, the only one there, or cpu.
 
     Raises:
-        UsageError: bundles are named beside --bundles or --target, are of several targets, or two of
+        UsageError: bundles are named together with --bundles or --target, are of several targets, or two of
             one model.
         BundleError: no bundle exists for the target.
     """
@@ -112,7 +112,7 @@ def _of_bundles(named: list[str]) -> Served:
     if len(of_targets) > 1:
         raise UsageError(
             "the bundles are of several targets: %s" % ", ".join(sorted(of_targets)),
-            "name those of one target, and start a server for each other one",
+            "name the bundles of one target, and start another server for each other target",
         )
     return Served(folders, of_targets.pop(), "bundles, " + ", ".join(folders))
 

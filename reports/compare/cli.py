@@ -37,7 +37,7 @@ def compare(argv: list[str]) -> int:
     options = arguments.parse_args(argv)
     if options.against and options.fail_over is not None:
         raise UsageError(
-            "--fail-over is for two runs", "a paper's boards are not yours: no gate is drawn"
+            "--fail-over is for two runs", "leave it out: a paper's boards are not yours"
         )
     if not options.against and len(options.runs) != 2:
         raise UsageError(
@@ -72,7 +72,7 @@ def _two(names: list[str], fail_over: str | None) -> tuple["Table", dict[str, An
     pairs, notes = two.compare(a, b, read_accuracy([a.run]), read_accuracy([b.run]))
     if not any(pair.change for pair in pairs):
         raise RunError(
-            "the two runs have no measured figure in common", "compare runs of one config"
+            "the two runs have no measured figure in common", "compare runs of the same config"
         )
     table = two.compare_table(pairs, sides, notes)
     judged = None if fail_over is None else two.gate(pairs, _limit(fail_over))

@@ -34,7 +34,7 @@ _venue: ContextVar[Venue] = ContextVar("venue", default=venues()[DEFAULT])
 
 GREY = "#999999"
 MARKERS = "os^DvPXp*"
-# A system's colour in every figure of a report and on its page by day, and its hatch, in the order of
+# A system's colour in every figure of a report and in the light theme of its page, and its hatch, in the order of
 # `splitwatt.reports.metrics.tradeoffs.systems`. Each two differ for the common colour deficiencies too.
 LOOKS = (
     ("#3c4046", ""), ("#e08a00", "////"), ("#0072b2", ""), ("#cc79a7", "...."), ("#a63a00", "xxxx"),

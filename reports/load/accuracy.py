@@ -94,7 +94,7 @@ def read_accuracy(runs: list[Run], files: Iterable[Path] = ()) -> Accuracy:
     for origin, where, document in documents:
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             problems.append(
-                f"Accuracy of {origin}: {where} is no accuracy.json of format {FORMAT}."
+                f"Accuracy of {origin}: {where} is not an accuracy.json of format {FORMAT}."
             )
             continue
         for model, bundle in _mapping(document.get("bundles")).items():

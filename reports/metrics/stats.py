@@ -17,7 +17,7 @@ SEED = 2025
 # (1 - 2 / 2**n), so no interval is stated.
 MIN_SAMPLES = 6
 
-# A percentile bootstrap of the median of so few samples covers less than it says (89 to 93 % at 7
+# A percentile bootstrap of the median of fewer samples covers less than it says (89 to 93 % at 7
 # to 20 samples), order statistics never do.
 METHOD = (
     "95 % interval of the median, from order statistics of the samples (exact, distribution-free; "

@@ -17,12 +17,12 @@ def group_of_row(row: Row) -> str:
     return group_of(str(row.get("config", "")))
 
 
-def significant(number: float, digits: int = 3) -> str:
-    """A number with `digits` significant digits and no exponent: 0.00123, 12.3, 4567."""
+def significant(number: float) -> str:
+    """A number with three significant digits and no exponent: 0.00123, 12.3, 4567."""
     if number == 0:
         return "0"
-    exponent = int(f"{abs(number):.{digits - 1}e}".split("e")[1])
-    return f"{number:.{max(0, digits - 1 - exponent)}f}"
+    exponent = int(f"{abs(number):.2e}".split("e")[1])
+    return f"{number:.{max(0, 2 - exponent)}f}"
 
 
 def whole(number: float) -> str:

@@ -170,7 +170,7 @@ def test_a_backbone_that_the_compressor_is_not_for_is_one_sentence(tmp_path):
 def test_a_name_that_is_no_model_name_is_refused(tmp_path, name):
     path = tmp_path / "mine.py"
     path.write_text(SHORT[0].replace("narrow", name))
-    with pytest.raises(UsageError, match="is no model name"):
+    with pytest.raises(UsageError, match="is not a model name"):
         zoo.add_file(str(path))
 
 

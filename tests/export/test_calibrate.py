@@ -85,7 +85,7 @@ def test_a_folder_of_something_else_survives(bundles, folder):
     result = splitwatt(
         "calibrate", bundles / MODEL, "--images", folder, "--out", folder, check=False
     )
-    assert result.returncode == 2 and "exists and is no bundle" in result.stderr
+    assert result.returncode == 2 and "exists and is not a bundle" in result.stderr
     assert sorted(path.name for path in folder.iterdir()) == had
 
 

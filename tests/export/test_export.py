@@ -37,9 +37,9 @@ def test_out_takes_the_place_of_a_bundle_alone(tmp_path):
     mine = tmp_path / "results" / "mine.csv"
     mine.write_text("1\n")
     for out in (tmp_path / "results", mine):
-        with pytest.raises(UsageError, match="exists and is no bundle"):
+        with pytest.raises(UsageError, match="exists and is not a bundle"):
             prepare(SMALL, "cpu", None, "random", "bundles", str(out))
-        with pytest.raises(UsageError, match="exists and is no bundle"), replacing(out):
+        with pytest.raises(UsageError, match="exists and is not a bundle"), replacing(out):
             pass
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["mine.csv"]
     assert mine.read_text() == "1\n"

@@ -32,12 +32,12 @@ def test_every_usual_form_gives_the_names_by_id(tmp_path, name, text):
     [
         ("l.txt", b"", "is empty"),
         ("l.txt", b"\n \n", "is empty"),
-        ("l.txt", b"cat\n\ndog\n", "line 2 is no class name"),
-        ("l.txt", b"cat\n\x00\n", "line 2 is no class name"),
+        ("l.txt", b"cat\n\ndog\n", "line 2 is not a class name"),
+        ("l.txt", b"cat\n\x00\n", "line 2 is not a class name"),
         ("l.txt", b"\xff\xfe", "is not UTF-8"),
-        ("l.json", b"[]", "is no list of class names"),
-        ("l.json", b'{"1": "dog", "2": "cat"}', "is no list of class names"),
-        ("l.json", b'{"dog": 0, "cat": 0}', "is no list of class names"),
+        ("l.json", b"[]", "is not a list of class names"),
+        ("l.json", b'{"1": "dog", "2": "cat"}', "is not a list of class names"),
+        ("l.json", b'{"dog": 0, "cat": 0}', "is not a list of class names"),
         ("l.json", b"[", "l.json"),
     ],
 )

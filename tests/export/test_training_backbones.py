@@ -140,7 +140,7 @@ def test_a_module_that_cannot_end_the_encoder_is_one_sentence_with_those_that_ca
             "give a file with --weights, or download timm's: python -c",
         ),
         (["--backbone", "test_resnet", "--weights", "no.pth"], "there is no file or folder no.pth"),
-        (["--backbone", "test_resnet", "--name", "../a"], "'../a' is no model name"),
+        (["--backbone", "test_resnet", "--name", "../a"], "'../a' is not a model name"),
         (["--name", "resnet50"], "the name resnet50 is taken by a packaged model"),
         (["--crops", "0"], "--iterations and --crops must be at least 1"),
     ],

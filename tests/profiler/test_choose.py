@@ -215,7 +215,7 @@ configurations: {LC1: {local: [tiny_local]}}
         (["RUN", "--deadline", "fast"], "must be from 1ms to 600s"),
         (["RUN", "--deadline", "0s"], "must be from 1ms to 600s"),
         (["RUN"], "--deadline"),
-        (["RUN", "--deadline", "1s", "--rate", "many"], "is no rate"),
+        (["RUN", "--deadline", "1s", "--rate", "many"], "is neither a rate"),
     ],
 )
 def test_bad_input_is_one_sentence(run, arguments, sentence):

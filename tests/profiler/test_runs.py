@@ -466,7 +466,9 @@ def test_a_foreign_server_is_named_as_such(tiny, tmp_path, config, answer, statu
         foreign.shutdown()
         foreign.server_close()
     assert code == 1 and not run.exists() and "Traceback" not in err
-    assert url in err and ("is no inference server" in err or "answered no JSON object" in err)
+    assert url in err and (
+        "is not an inference server" in err or "did not answer with a JSON object" in err
+    )
 
 
 @pytest.mark.parametrize("backend, what", [

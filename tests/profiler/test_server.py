@@ -210,7 +210,7 @@ def test_loopback_is_the_default_and_the_network_takes_token_and_tls(tiny, serve
     assert server.url.startswith("http://127.0.0.1:")
     for more in ([], ["--token-file", "t"], ["--cert", "c", "--key", "k"]):
         code, _, err = command("serve", "--bundles", tiny, "--host", "0.0.0.0", "--port", 0, *more)
-        assert code == 2 and "takes a token and a certificate" in err and "--lan" in err
+        assert code == 2 and "needs a token and a certificate" in err and "--lan" in err
 
 
 def test_a_server_in_the_network(tiny, tmp_path, request_of_a_photograph):
@@ -314,8 +314,8 @@ def test_files_that_are_no_certificate_and_key_are_told(tiny, tmp_path):
     (tmp_path / "empty").write_text("")
     for cert, key, words in (
         (tmp_path / "missing.pem", one.key, "there is no file"),
-        (tmp_path / "empty", one.key, "are no certificate and its key"),
-        (one.cert, two.key, "are no certificate and its key"),
+        (tmp_path / "empty", one.key, "are not a certificate and its key"),
+        (one.cert, two.key, "are not a certificate and its key"),
     ):
         code, _, err = command("serve", "--bundles", tiny, "--port", 0, "--cert", cert,
                                "--key", key)  # fmt: skip
@@ -346,10 +346,10 @@ def test_only_what_is_served_is_listed(server):
         ("embedded", ["--sysfs", "/sys"], "--sysfs is for --energy"),
         ("ray", ["--workers", "2"], "--engine ray takes no --workers: 'workers' and 'cores'"),
         ("ray", ["--threads", "2"], "--engine ray takes no --threads"),
-        ("ray", ["--energy"], "a cluster samples no power"),
+        ("ray", ["--energy"], "a cluster does not sample power"),
         ("triton", ["--cluster", "c.yaml"], "--engine triton takes no --cluster"),
         ("triton", ["--lan"], "neither token nor TLS"),
-        ("triton", ["--energy-target", "nano"], "Triton samples no power"),
+        ("triton", ["--energy-target", "nano"], "Triton does not sample power"),
     ],
 )
 def test_a_flag_that_does_nothing_is_refused(engine, flags, sentence):

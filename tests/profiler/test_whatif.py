@@ -252,7 +252,7 @@ def test_the_command_prints_a_table_and_break_evens(run):
 @pytest.mark.parametrize(
     "wrong, sentence",
     [
-        (["--rate", "fast"], "'fast' is no rate"),
+        (["--rate", "fast"], "'fast' is neither a rate"),
         (["--pair", "LC1"], "must name two configurations"),
         (["--pair", "LC1,LC9"], "did you mean LC1"),
         (["--server-speed", "0"], "must be from 0.001"),

@@ -121,7 +121,7 @@ def _accepts(document, path, value):
         assert "\n" not in str(error)
         # rules that the schema does not hold
         return any(
-            words in str(error) for words in ("must have either", "which is no configuration")
+            words in str(error) for words in ("must have either", "which is not a configuration")
         )
     return True
 

@@ -30,7 +30,7 @@ from splitwatt.profiler.records.fields import parse, plain_text
 from splitwatt.profiler.records.run import SAMPLES_FILE, STARTS_FILE, THROUGHPUT_FILE, WINDOWS_FILE
 from splitwatt.profiler.records.sample import Sample, check_sample
 
-# After so many samples in a row that no server answered, the rest of the block is not tried.
+# After this many samples in a row that no server answered, the rest of the block is not tried.
 GIVE_UP_AFTER = 2
 
 

@@ -1,7 +1,7 @@
 """Throughput: each image is prepared on the board while the one before it is sent and answered.
 
-Its time is recorded by itself: an image in a pipeline shares the processor with the next one, so
-what it takes there is no latency.
+Its time is recorded separately: an image in a pipeline shares the processor with the next one, so
+its time there is not a latency.
 """
 
 import queue
@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Sequence
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.profiler.execute.block.system import System
 
-# After so many images in a row without an answer the rest is not tried.
+# After this many images in a row without an answer, the rest is not tried.
 GIVE_UP_AFTER = 3
 
 

@@ -24,7 +24,7 @@ from splitwatt.profiler.records.fields import plain_text
 from splitwatt.profiler.records.run import STAGES_FILE
 from splitwatt.profiler.records.sample import FAILED, OK
 
-# The inputs of so many images are kept in memory; a stage takes them in turn.
+# The inputs of this many images are kept in memory; a stage takes them in turn.
 IMAGES = 4
 _WARMUP = 2
 

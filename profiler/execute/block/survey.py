@@ -3,10 +3,10 @@
 Appended to the run's clock.jsonl and links.jsonl. Nothing here ends a block: a server that is gone
 or too old to be asked is recorded, and the samples go on.
 
-A rate is bytes over the time that they take, up and down apart: a small and a larger request are sent,
-each with the token bucket drained. The larger one has so many more bytes, framing counted, and takes
-so much longer: what both take for themselves, as the way through two kernels and the server, is in
-neither.
+A rate is bytes divided by time, up and down separately. A small and a larger request are sent, each
+with the token bucket drained; the rate is the difference of their bytes, framing included, over the
+difference of their times. So a fixed delay, such as that of two kernels and the server, cancels
+out.
 """
 
 import time
@@ -25,7 +25,7 @@ from splitwatt.profiler.records.run import CLOCK_FILE, LINKS_FILE
 ENOUGH_S = 0.25
 _LEAST_BYTES, _MOST_BYTES = 4096, 1 << 20
 _SMALL = 3
-# Between samples the clocks are compared again after so long.
+# Time between two comparisons of the clocks during the samples.
 EVERY_S = 20.0
 
 
@@ -51,8 +51,8 @@ class Survey:
         self._last_s = 0.0
 
     def take(self, when: str) -> None:
-        """Compare the clocks and measure the link, BEFORE and AFTER the samples; DURING them compare the
-        clocks alone, where that was long ago.
+        """Compare the clocks and measure the link, BEFORE and AFTER the samples; DURING them
+        compare only the clocks, if the last comparison was long ago.
         """
         if when == DURING and time.monotonic() - self._last_s <= EVERY_S:
             return
@@ -72,7 +72,7 @@ class Survey:
         self._last_s = time.monotonic()
 
     def _checked(self, row: Any, when: str) -> Dict[str, Any]:
-        """A record that readers take, whatever the server said."""
+        """A record that readers accept, whatever the server answered."""
         line = dict(row._asdict())
         if row.why_not is not None:
             line["why_not"] = plain_text(row.why_not)
@@ -106,7 +106,8 @@ def probe(client: Client, block: str, when: str) -> LinkRate:
 
 
 def _rate(client: Client, way: str) -> Tuple[Optional[float], int]:
-    """The rate in kbit/s of one way, `up_bytes` or `down_bytes`; None where more took no longer; and the
+    """The rate in kbit/s of one way, `up_bytes` or `down_bytes`; None if the larger request took no
+    longer; and the
     bytes that it was measured with.
     """
 

@@ -196,7 +196,7 @@ def _check(options: argparse.Namespace) -> None:
     beside = Path(sysconfig.get_config_var("LIBDIR") or "/") / library
     if not beside.exists() and ctypes.util.find_library("python" + version) is None:
         raise UsageError(
-            "Triton's Python backend needs %s, which is not here" % library,
+            "Triton's Python backend needs %s, which is not installed" % library,
             "use the Python of your distribution: apt-get install python3-venv libpython%s"
             % version,
         )

@@ -27,7 +27,7 @@ class Watchdog:
         self._input = self._process.stdin
 
     def guard_children(self) -> None:
-        """All that this process has started so far is to end with it."""
+        """Have all processes that this one has started so far end with it."""
         for child in psutil.Process().children(recursive=True):
             if child.pid not in self._known | {self._process.pid}:
                 self._known.add(child.pid)

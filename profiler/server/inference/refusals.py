@@ -15,7 +15,7 @@ log = logging.getLogger("splitwatt.server")
 _PATH = re.compile(r"[^\s'\"()<>,;:=]*/([^\s'\"()<>,;:=/]*)")
 STATUS_OF = {
     404: "there is nothing at this address",
-    405: "this method is not taken here",
+    405: "this method is not supported here",
 }
 
 

@@ -133,7 +133,7 @@ class Work:
             thread.join()
 
     def _drop(self, job: Job) -> None:
-        """Nobody waits for it: it gives up its place, where it has not begun."""
+        """Take a job that nobody waits for out of the queue, if it has not begun."""
         with self._lock:
             if job in self._waiting:
                 self._waiting.remove(job)
@@ -162,7 +162,7 @@ class Work:
                 self._idle += 1
 
     def _next(self) -> list[Job]:
-        """The first job and those that may run with it; none when it went with others before."""
+        """The first job and those that may run with it; none if it ran together with others before."""
         if not self._waiting:
             return []
         first = self._waiting.popleft()

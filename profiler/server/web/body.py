@@ -29,8 +29,7 @@ class ClientGoneError(Exception):
 class Bodies:
     """The budget for the bytes of all requests; for the event loop's thread alone."""
 
-    def __init__(self, limit_bytes: int = BUDGET_BYTES) -> None:
-        self.limit_bytes = limit_bytes
+    def __init__(self) -> None:
         self.held_bytes = 0
 
     @contextmanager
@@ -52,7 +51,7 @@ class Hold:
 
     def add(self, count: int) -> None:
         """Hold `count` more bytes. Raises Refused (503) where the budget has no room for them."""
-        bodies, limit = self._bodies, self._bodies.limit_bytes
+        bodies, limit = self._bodies, BUDGET_BYTES
         if self.bytes + count > _LARGE_BYTES:
             limit -= limit // 4
         if bodies.held_bytes + count > limit:

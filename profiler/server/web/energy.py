@@ -23,7 +23,7 @@ from splitwatt.profiler.server.web.body import (
 from splitwatt.profiler.server.web.recorder import PowerRecorder
 from splitwatt.profiler.server.web.routes import filled, route
 
-# A request may keep the server at one model's work for so long, s.
+# The longest time for which a request may repeat one model's work, s.
 LONGEST_REPEAT_S = 3600.0
 _PREFIX = "/v2/splitwatt"
 _LOOK_EVERY_S = 1.0
@@ -64,9 +64,9 @@ class _EnergyRoutes:
         return filled(b"", b"\0", int(asked), "application/octet-stream")
 
     async def repeat(self, request: Request) -> Response:
-        """The infer request in the body, answered again and again for so many seconds."""
+        """The infer request in the body, run again and again for that many seconds."""
         if not self._stages:
-            raise Refused(404, "this server repeats no work")
+            raise Refused(404, "this server cannot repeat work")
         seconds = real_number(request.path_params["seconds"])
         if seconds is None or not 0 < seconds <= LONGEST_REPEAT_S:
             raise Refused(400, "work is repeated for 0 to %g s" % LONGEST_REPEAT_S)
@@ -97,7 +97,7 @@ class _EnergyRoutes:
 
     async def _recorded(self, work: Callable[[PowerRecorder], dict[str, Any]]) -> Response:
         if self._recorder is None:
-            raise Refused(404, "this server samples no power: start it with --energy")
+            raise Refused(404, "this server does not sample power: start it with --energy")
         try:
             return json_response(await run_in_threadpool(work, self._recorder))
         except SensorError as error:

@@ -28,7 +28,7 @@ _HEAD_TOO_LARGE = 431, "the request's head is larger than %d bytes" % MAX_HEAD_B
 DISCARD_BYTES_S = 4e6
 # What is read of a TLS connection before anybody asks for it.
 _TLS_READ_AHEAD_BYTES = 16 << 10
-# The same message of the log comes again only after so long, s.
+# The least time between two equal messages in the log, s.
 _REPEAT_AFTER_S = 10.0
 
 

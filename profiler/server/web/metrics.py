@@ -66,7 +66,10 @@ class ServerMetrics(Metrics):
             ("splitwatt_queue_requests", "Requests that wait."): waiting,
             ("splitwatt_models_loaded", "Models in memory."): lambda: usage().models,
             ("splitwatt_models_bytes", "Size of the loaded models' parts."): lambda: usage().bytes,
-            ("splitwatt_models_budget_bytes", "What they may have."): lambda: budget_bytes,
+            (
+                "splitwatt_models_budget_bytes",
+                "Memory budget of the loaded models' parts.",
+            ): lambda: budget_bytes,
         }
         super().__init__("From a request's body read to its answer made.", values)
         self._usage = usage
@@ -100,7 +103,7 @@ class ServerMetrics(Metrics):
             self._stages.labels(model, stage).inc(seconds)
 
     def batch(self, size: int) -> None:
-        """So many requests ran together."""
+        """A batch of that many requests ran."""
         self._batches.observe(size)
 
     def collect(self) -> Iterator[Metric]:

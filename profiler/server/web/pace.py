@@ -45,15 +45,14 @@ class PacedFlow(FlowControl):  # type: ignore[misc,unused-ignore]
 class Pace:
     """Connections that wait for their turn to be read; for the event loop's thread alone."""
 
-    def __init__(self, rate_bytes_s: float = RATE_BYTES_S) -> None:
-        self._rate_bytes_s = rate_bytes_s
+    def __init__(self) -> None:
         self._waiting: deque[tuple[PacedFlow, float]] = deque()
 
     def take(self, flow: PacedFlow, count: int, at_least_s: float = 0.0) -> None:
         """Pause a connection that has just sent `count` bytes, for at least `at_least_s`."""
         if count > _LARGE_PIECE_BYTES or at_least_s:
             flow.hold(True)
-            flow.loop.call_later(at_least_s, self._queue, flow, count / self._rate_bytes_s)
+            flow.loop.call_later(at_least_s, self._queue, flow, count / RATE_BYTES_S)
 
     def _queue(self, flow: PacedFlow, took_s: float) -> None:
         self._waiting.append((flow, took_s))

@@ -25,7 +25,7 @@ class PowerRecorder:
     """Samples this machine's rails while a board's block runs; one trace at a time.
 
     Args:
-        target: whose rails they are; None finds it out.
+        target: whose rails they are; None: detected.
         sysfs, driver: as for `splitwatt.energy.rail_set.open_rails`.
 
     Raises:
@@ -51,7 +51,7 @@ class PowerRecorder:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="splitwatt-"))
             monitor = EnergyMonitor(trace_path=os.path.join(folder, "trace.csv"), **self._sources)
             monitor.start()
-            # A trace that is thrown away is not wanted any more: how it ends is of no matter.
+            # A trace that is thrown away is not wanted any more: errors at its end are ignored.
             stack.enter_context(contextlib.suppress(SensorError))
             stack.callback(monitor.stop)
             ends = threading.Timer(LONGEST_TRACE_S, self.close)

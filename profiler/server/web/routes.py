@@ -20,7 +20,7 @@ from splitwatt.profiler.server.inference.refusals import (
 )
 from splitwatt.profiler.server.web.body import ClientGoneError, read_body
 
-# An answer of the clock may be asked to have so many bytes more.
+# The most extra bytes that a request for the clock may ask for.
 MOST_BYTES = 1 << 20
 PIECE_BYTES = 16 << 10
 

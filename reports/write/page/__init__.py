@@ -30,7 +30,8 @@ def to_html(report: Report, title: str) -> str:
     words = (f"<dt>{name}<dd>{html_text(meaning)}" for name, meaning in SOURCES.items())
     places = {
         "TITLE": html_text(title),
-        # A light page has the colours of the printed figures; style.css has those of a dark one.
+        # The light theme has the colours of the printed figures; style.css has those of the dark
+        # one.
         "STYLE": f":root {{ {colours} }}\n{_read('style.css')}",
         "HEADLINES": _folding("Where the order turns", [_headline(h) for h in turning])
         + _folding(

@@ -260,7 +260,7 @@ def test_files_that_are_no_trace(tmp_path):
         read_trace(str(tmp_path / "none.csv"))
     for text in ("", "time,VDD_IN\n1,2\n", "t_s\n1\n"):
         (tmp_path / "x.csv").write_text(text)
-        with pytest.raises(SensorError, match="is no trace"):
+        with pytest.raises(SensorError, match="is not a trace"):
             read_trace(str(tmp_path / "x.csv"))
     (tmp_path / "y.csv").write_text("t_s,a,a\n")
     with pytest.raises(SensorError, match="column twice"):

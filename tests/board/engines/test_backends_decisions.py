@@ -598,3 +598,21 @@ def test_from_tensorrt_10_on_the_registry_loads_the_library(tmp_path, monkeypatc
         registry, Trt.__version__ = Registry(known), version
         assert plugin.load_plugin(Trt, None, path) == "1"
         assert registry.loaded == [path] * loads
+
+
+def test_a_package_that_does_not_load_says_why_and_names_no_inner_module(tmp_path, monkeypatch):
+    """onnxruntime is there, and a library of the system that it needs is not."""
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text(
+        "raise ImportError('libgomp.so.1: cannot open', name='onnxruntime.capi.state')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in list(sys.modules):
+        if name.split(".")[0] == "onnxruntime" or name.startswith("splitwatt.engines.backends.ort"):
+            monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(EngineError) as error:
+        load_engine("cpu", os.path.join(DATA, "tiny_model.onnx"))
+    assert (
+        "onnxruntime, which cannot be imported (libgomp.so.1: cannot open)" in error.value.message
+    )
+    assert "capi" not in error.value.remedy and "pip install" in error.value.remedy

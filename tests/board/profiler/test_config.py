@@ -188,7 +188,7 @@ def test_only_names_configurations_in_the_configs_own_order():
 
 def test_method_and_baselines_name_configurations_of_the_config_and_not_the_same():
     for key in ("method", "baselines"):
-        assert "'%s' names 'Our1', which is no configuration" % key in wrong(**{key: ["Our1"]})
+        assert "'%s' names 'Our1', which is not a configuration" % key in wrong(**{key: ["Our1"]})
     sentence = wrong(method=["Ours1"], baselines=["LC1", "Ours1"])
     assert "'method' and 'baselines' both name 'Ours1'" in sentence
 

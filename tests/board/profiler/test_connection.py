@@ -166,7 +166,7 @@ def test_a_busy_server_is_waited_for_as_it_says_within_a_bound(slow, monkeypatch
 def test_what_is_no_url_is_told(url):
     with pytest.raises(UsageError) as error:
         Connection(Endpoint(url), 1.0)
-    assert "is no server URL" in str(error.value) and "http://HOST:PORT" in str(error.value)
+    assert "is not a server URL" in str(error.value) and "http://HOST:PORT" in str(error.value)
 
 
 @pytest.mark.parametrize(

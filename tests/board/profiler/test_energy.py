@@ -135,7 +135,7 @@ def test_generated_and_unknown_sensors_are_marked(tmp_path):
 def test_a_trace_that_cannot_be_read_costs_its_block_alone(tmp_path):
     write_trace(write_run(tmp_path / "run"))
     (tmp_path / "run" / "power" / (BLOCK + ".csv")).write_text("nonsense\n")
-    assert "is no trace" in only(tmp_path / "run").why_not
+    assert "is not a trace" in only(tmp_path / "run").why_not
 
 
 def test_failed_inferences(tmp_path):

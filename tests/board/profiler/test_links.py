@@ -60,17 +60,17 @@ def test_links_as_people_write_them():
         ("shapd:100kbit", "did you mean shaped"),
         ("shaped", "'rate_kbit_s' is missing"),
         ("shaped:", "'rate_kbit_s' is missing"),
-        ("shaped:100", "'100' is no rate"),
+        ("shaped:100", "'100' is neither a rate"),
         ("shaped:0kbit", "not between"),
         ("shaped:lara", "did you mean lora"),
-        ("none:100kbit", "no key of links of the kind none"),
+        ("none:100kbit", "is not a key of links of the kind none"),
         ("shaped:100kbit,loss=1%", "a key of simulated links"),
         ("simulated:lora,via=user", "a key of shaped links"),
         ("simulated:lora,loss=80%", "from 0 to 50%"),
         ("simulated:lora,loss=nan", "from 0 to 50%"),
         ("simulated:lora,jitter=5ms", "larger than the latency"),
         ("simulated:lora,los=1%", "did you mean loss"),
-        ("simulated:lora,latency=fast", "no value of latency"),
+        ("simulated:lora,latency=fast", "is not a value of latency"),
         ("simulated:lora,loss=1%,loss=2%", "'loss' is given twice"),
     ],
 )
@@ -88,7 +88,7 @@ def test_a_shaped_link_is_a_runs_only_one():
     links = [{"kind": "shaped", "preset": "lora"}, {"kind": "simulated", "preset": "ble"}]
     with pytest.raises(ConfigError) as error:
         from_document(dict(CONFIG, links=links), "c.yaml")
-    assert "c.yaml: " in str(error.value) and "must be the run's only one" in str(error.value)
+    assert "c.yaml: " in str(error.value) and "must be the run's only link" in str(error.value)
 
 
 def test_links_of_a_config_survive_being_written():

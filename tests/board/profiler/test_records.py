@@ -283,7 +283,7 @@ def test_records_that_have_lost_their_run_are_not_mixed_with_another(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("run.json", "{}", "is no run of format 1"),
+        ("run.json", "{}", "is not a run of format 1"),
         ("run.json", "{", "is not JSON"),
         (
             "run.json",
