@@ -18,13 +18,16 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
+from pytriton.client.exceptions import PyTritonClientTimeoutError
 from tritonclient import http
 from tritonclient.utils import InferenceServerException
 
-from splitwatt.device_configs.errors import ServerError
+from splitwatt.device_configs.errors import ServerError, SplitwattError
 from splitwatt.engines.pipeline.answer import unpack
+from splitwatt.profiler.cli import serve
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.server.cluster import triton_engine as engine
 from splitwatt.profiler.server.cluster.triton_engine import _bind
 from splitwatt.profiler.server.inference.models import Models
 from tests.conftest import ROOT
@@ -68,6 +71,23 @@ def triton_python():
                 pytest.skip("pytriton cannot be installed here: " + result.stderr[-200:])
         (folder / "ready").touch()
     return str(folder / "bin" / "python")
+
+
+def test_a_triton_that_does_not_start_is_one_sentence(tiny, monkeypatch):
+    """As where a library of NVIDIA's is missing; pytriton then waits for two minutes."""
+
+    def never(config):
+        raise PyTritonClientTimeoutError("Waiting for server to be ready timed out.")
+
+    for place, name in ((engine.http, "quote"), (engine.bound, "ModelConfigGenerator"),
+                        (engine.pytriton, "Model")):  # fmt: skip
+        monkeypatch.setattr(place, name, getattr(place, name))  # the engine replaces them
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    monkeypatch.setattr(engine, "_AnyName", never)
+    monkeypatch.setattr(engine, "_check", lambda options: None)
+    monkeypatch.setattr(engine.signal, "signal", lambda number, handler: None)
+    with pytest.raises(SplitwattError, match="Triton has not started: Waiting.*messages above"):
+        serve(["--engine", "triton", "--bundles", str(tiny), "--port", "0"])
 
 
 @pytest.fixture(scope="module")

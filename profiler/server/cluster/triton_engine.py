@@ -21,6 +21,7 @@ import numpy as np
 import pytriton.models.model as bound
 import pytriton.triton as pytriton
 import tritonclient.http._client as http
+from pytriton.client.exceptions import PyTritonClientError
 from pytriton.model_config import DynamicBatcher, ModelConfig, QueuePolicy, Tensor
 from pytriton.model_config.generator import ModelConfigGenerator
 
@@ -89,7 +90,11 @@ def run_triton(options: argparse.Namespace) -> int:
         exit_timeout_secs=_EXIT_TIMEOUT_S,
         log_verbose=0,
     )
-    with Watchdog() as watchdog, _AnyName(config=config) as server:
+    with Watchdog() as watchdog, ExitStack() as opened:
+        try:
+            server = opened.enter_context(_AnyName(config=config))
+        except PyTritonClientError as error:
+            raise SplitwattError("Triton has not started: %s" % error, "see its messages above")
         names = models.names()
         for name in names:
             _bind(server, models, name, options)
