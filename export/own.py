@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from splitwatt.device_configs.errors import UsageError
 from splitwatt.engines.bundle.manifest import Head
 from splitwatt.export.sc2bench.config import from_document
 from splitwatt.export.spec import Checkpoint, Network, System, shorter
@@ -50,7 +51,12 @@ def frankensplit(name: str, backbone: str, channels: int = 48, num_classes: int 
 
     Args:
         channels: of the latent.
+
+    Raises:
+        UsageError: no channels or no classes.
     """
+    if channels < 1 or num_classes < 1:
+        raise UsageError(f"{name}: channels and num_classes must be at least 1")
 
     def build(_rate: str | None) -> Network:
         from splitwatt.export.networks.frankensplit import FrankenSplit

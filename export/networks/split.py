@@ -21,7 +21,7 @@ from splitwatt.export.networks.detection import detections, fit_rcnn
 from splitwatt.export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
 from splitwatt.export.networks.segmentation import SegmentationHead
 from splitwatt.export.networks.trunks import Trunk, resnet
-from splitwatt.export.spec import LoadedFile, Network, Part, Photo
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo, shorter
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import differences, fill, subset
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, level_while, seeded
@@ -115,7 +115,7 @@ class SplitNetwork(Network):
         self.bottleneck = trunk.bottleneck
         self.codec = self.bottleneck.codec
         self.encoder_modules = self.bottleneck.encoder_modules
-        self.fixed_size = trunk.fixed_size
+        self.fixed_size = trunk.size is not None
         for head in (rcnn, segmenter):
             if head is not None:
                 head.eval()
@@ -153,7 +153,8 @@ class SplitNetwork(Network):
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """Make random weights: the encoder is seeded by `shared`, and classes and boxes are spread."""
-        images = torch.from_numpy(squares())
+        size = self.trunk.size or (224, 224)
+        images = torch.from_numpy(squares(shorter(min(size) * 256 // 224, crop=size)))
         with seeded(self.shared):
             latents = self.bottleneck.fit(images, self.bits)
         with torch.no_grad():
@@ -228,7 +229,7 @@ class SplitNetwork(Network):
 
     def _batched(self, port: Port) -> Port:
         """The port for any number of images, unless the trunk takes features of one size only."""
-        return port if self.trunk.fixed_size else ports.batched(port)
+        return port if self.fixed_size else ports.batched(port)
 
     def _detector(self) -> Part:
         def original(*given: Tensor) -> tuple[Tensor, ...]:

@@ -23,7 +23,7 @@ class Trunk:
     stages: after the decoder, in order; the last one's output is `f4`.
     head: f4 -> logits; `fc` is its last layer.
     replaced: prefixes of the layers that the bottleneck replaces, which files may still have.
-    fixed_size: whether the stages take features of one size only.
+    size: (height, width) of the only images that it takes; None for any.
 
     The number of classes is the `num_classes` of torchvision's or timm's own arguments.
     """
@@ -35,7 +35,7 @@ class Trunk:
     fc: nn.Linear
     f4: Port
     replaced: tuple[str, ...]
-    fixed_size: bool = False
+    size: tuple[int, int] | None = None
 
 
 class PooledClassifier(nn.Module):
@@ -76,6 +76,8 @@ def resnet(bottleneck: Bottleneck, kind: str = "resnet50", **more: Any) -> Trunk
 def regnety(bottleneck: Bottleneck, kind: str = "regnety_064", **more: Any) -> Trunk:
     """timm's RegNetY."""
     whole = getattr(regnet, kind)(**more)
+    if whole.num_features != whole.feature_info[-1]["num_chs"]:
+        raise ValueError("sc2bench leaves out the last convolution of this RegNet")
     model = SplittableRegNet(bottleneck.layer, whole, skips_head=False).eval()
     fc = model.head.fc
     f4 = ports.maps("f4", fc.in_features)
@@ -97,14 +99,13 @@ def hybrid_vit(
     image's size.
     """
     whole = getattr(vision_transformer_hybrid, kind)(**more)
+    size = whole.patch_embed.img_size
     whole.pre_logits = nn.Identity()  # timm dropped it; sc2bench still asks for it
     for block in whole.blocks:
         block.attn.fused_attn = False  # has no ONNX operator
     model = SplittableHybridViT(bottleneck.layer, whole, pruned, skips_head=False).eval()
     f4 = Port("f4", "float32", (1, model.head.in_features))
-    return Trunk(
-        model, bottleneck, (_Tokens(model),), model.head, model.head, f4, (), fixed_size=True
-    )
+    return Trunk(model, bottleneck, (_Tokens(model),), model.head, model.head, f4, (), size)
 
 
 class _Tokens(nn.Module):

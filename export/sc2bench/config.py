@@ -122,7 +122,7 @@ def from_document(document: dict[str, Any], path: str, name: str) -> System:
     def build(_rate: str | None) -> Network:
         from splitwatt.export.sc2bench.student import build as make
 
-        return make(models, f"{name}/encoder")
+        return make(models, f"{name}/encoder", size)
 
     return System(
         name=name,

@@ -13,6 +13,7 @@ from torch import nn
 from torchvision.models import list_models
 
 from splitwatt.device_configs.errors import ConfigError
+from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.export.networks import bottlenecks, trunks
 from splitwatt.export.networks.cut import CHANNELS, EntropicResNet
 from splitwatt.export.networks.split import RETURNED, SplitNetwork, channels, deeplab, faster_rcnn
@@ -38,6 +39,7 @@ _HEAD = re.compile(
     r"return_layer_dict|rpn_p(re|ost)_nms_top_n_train|(rpn|box)_((fg|bg)_iou_thresh|"
     r"batch_size_per_image|positive_fraction)"
 )
+_HEADS = ("faster_rcnn_model", "deeplabv3_model", "EntropicClassifier", "ladon")
 # Arguments of torchdistill's transforms for a bottleneck of 8 bits.
 _CHANNEL_ONLY = frozenset(("bottleneck_idx", "output_channel", "compressor_transform",
                            "decompressor_transform", "compressor_transform_params",
@@ -78,11 +80,12 @@ _LAYERS: dict[str, Callable[..., bottlenecks.Bottleneck]] = {
 _REDUCTIONS = ("larger_resnet_bottleneck", "larger_resnet_layer1_bottleneck")
 
 
-def build(models: Mapping[str, Model], shared: str) -> Network:
+def build(models: Mapping[str, Model], shared: str, preprocess: Preprocess) -> Network:
     """The network, without weights.
 
     Args:
         models: of each task.
+        preprocess: what an image becomes before the network.
         shared: the seed of the encoder's random weights.
 
     Raises:
@@ -97,6 +100,12 @@ def build(models: Mapping[str, Model], shared: str) -> Network:
         at = f"{first.at}.kwargs.backbone_config"
         body = model_at(first.kwargs.get("backbone_config"), at)
     trunk = _trunk(body or first)
+    made = preprocess.crop or preprocess.resize.size
+    if trunk.size is not None and trunk.size != made:
+        raise ConfigError(
+            f"{first.at} takes images of {trunk.size} and the test data set makes {made}",
+            f"set the sizes of its transforms Resize and CenterCrop to {list(trunk.size)}",
+        )
     for task in ("detection", "segmentation"):
         if task in models:
             _check_head(models[task], trunk)
@@ -156,7 +165,9 @@ def _check_decoder(inner: Model, trunk: trunks.Trunk) -> None:
         raise ConfigError(
             f"{inner.at} makes {made[-1].out_channels} channels and the backbone takes "
             f"{due[0].in_channels}",
-            f"set kwargs.num_target_channels to {due[0].in_channels}",
+            f"take a backbone that takes {made[-1].out_channels}, such as resnet50"
+            if inner.key in _REDUCTIONS
+            else f"set kwargs.num_target_channels to {due[0].in_channels}",
         )
 
 
@@ -166,7 +177,7 @@ def _trunk(model: Model) -> trunks.Trunk:
             model,
             {**BACKBONE_CLASS_DICT, **BACKBONE_FUNC_DICT, **WRAPPER_CLASS_DICT},
             "model",
-            list(_BACKBONES),
+            [*_BACKBONES, *_HEADS],
         )
     make, argument, default, known = _BACKBONES[model.key]
     kwargs = model.kwargs

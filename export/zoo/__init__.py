@@ -6,6 +6,7 @@ point is the codec's and comes after it: `jpeg@50+resnet50`.
 No file of the zoo imports PyTorch before a system is built.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -95,7 +96,8 @@ def add_file(path: str) -> None:
     if str(place.parent) not in sys.path:
         sys.path.append(str(place.parent))
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # --json promises one document on stdout
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # somebody's own file raises whatever it raises
         raise _wrong(path, "does not import", error)
     rows = getattr(module, "SYSTEMS", None)
@@ -113,7 +115,8 @@ def _guarded(row: System, path: str) -> Callable[[str | None], Network]:
 
     def build(rate: str | None) -> Network:
         try:
-            return row.build(rate)
+            with contextlib.redirect_stdout(sys.stderr):
+                return row.build(rate)
         except SplitwattError:
             raise
         except Exception as error:

@@ -1,5 +1,6 @@
 """docs/adding-a-model.md does what it says: each of its files makes models that export and verify."""
 
+import json
 import re
 from types import SimpleNamespace
 
@@ -277,3 +278,20 @@ def test_two_files_cannot_have_a_model_of_one_name_and_one_may_be_named_twice(tm
     with pytest.raises(UsageError, match=r"the name mine is taken by .*z\.py"):
         _zoo(tmp_path, OWN + "SYSTEMS = [student('mine', width=3)]", "other.py")
     assert zoo.find("mine")[0].name == first.name
+
+
+def test_what_a_file_prints_stays_out_of_json(tmp_path, capsys):
+    path = tmp_path / "talks.py"
+    path.write_text("print('hello')\n" + SHORT[0])
+    assert cli.models(["--zoo", str(path), "--json", "narrow"]) == 0
+    printed = capsys.readouterr()
+    assert [row["name"] for row in json.loads(printed.out)] == ["narrow"]
+    assert "hello" in printed.err
+
+
+@pytest.mark.parametrize("more", ["channels=0", "num_classes=-1"])
+def test_a_compressor_without_channels_or_classes_is_one_sentence(tmp_path, more):
+    path = tmp_path / "none.py"
+    path.write_text(SHORT[-1].replace("num_classes=100", more))
+    with pytest.raises(UsageError, match="must be at least 1"):
+        zoo.add_file(str(path))

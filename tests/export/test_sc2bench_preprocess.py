@@ -170,3 +170,40 @@ def test_a_decoder_that_does_not_fit_names_the_channels_that_would(tmp_path, key
     assert f"makes 256 channels and the backbone takes {channels}" in caught.value.message
     assert f"num_target_channels to {channels}" in caught.value.remedy
     assert Path(_write(tmp_path, [])).name in caught.value.message
+
+
+def test_a_channel_reduction_that_does_not_fit_names_a_backbone_that_would(tmp_path):
+    inner = {"key": "larger_resnet_bottleneck", "kwargs": {"bottleneck_channel": 9}}
+    kwargs = {**STUDENT["kwargs"], "resnet_name": "resnet18", "bottleneck_config": inner}
+    with pytest.raises(ConfigError) as caught:
+        system(_write(tmp_path, [], {**STUDENT, "kwargs": kwargs})).build(None)
+    assert "resnet50" in caught.value.remedy and "num_target" not in caught.value.remedy
+
+
+VIT = {
+    "key": "splittable_hybrid_vit",
+    "kwargs": {**STUDENT["kwargs"], "hybrid_vit_name": "vit_small_r26_s32_384"},
+}
+
+
+def test_a_model_of_one_size_names_it_when_the_images_have_another(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        system(_write(tmp_path, [], VIT)).build(None)
+    assert "(384, 384) and the test data set makes (224, 224)" in caught.value.message
+    assert "[384, 384]" in caught.value.remedy
+
+
+def test_a_model_of_one_size_gets_random_weights_at_that_size(tmp_path):
+    calls = [("Resize", {"size": [384, 384]})]
+    network = system(_write(tmp_path, calls, VIT)).build(None)
+    network.trunk.stages[0].blocks = torch.nn.Identity()  # slow, and for any number of tokens
+    network.fit_random([], "vit")
+    with torch.no_grad():
+        f4 = network.features(network.bottleneck.received(torch.zeros(1, 3, 384, 384)))[-1]
+    assert f4.shape == (1, network.trunk.fc.in_features)
+
+
+def test_a_regnet_that_sc2bench_cannot_split_is_one_sentence(tmp_path):
+    kwargs = {**STUDENT["kwargs"], "regnet_name": "regnetz_005"}
+    with pytest.raises(ConfigError, match="leaves out the last convolution"):
+        system(_write(tmp_path, [], {"key": "splittable_regnet", "kwargs": kwargs})).build(None)
