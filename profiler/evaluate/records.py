@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Sequence
 from splitwatt.device_configs.errors import ImageError, RunError
 from splitwatt.device_configs.files import read_bounded, write_atomic_with
 from splitwatt.profiler.evaluate.data_sets.data_set import DataSet, Item
-from splitwatt.profiler.records.appending import Appender
+from splitwatt.profiler.records.appending import Appender, line_of
 
 LIMIT_BYTES = 1 << 30
 
@@ -74,8 +74,7 @@ def recorded(
     if not data.whole:
         place, rest = "%s-first-%d.jsonl" % (os.path.splitext(path)[0], len(rows)), []
     _written(place, first + rest).close()
-    text = "".join(json.dumps(row) + "\n" for row in first)
-    sha256 = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    sha256 = hashlib.sha256(b"".join(map(line_of, first))).hexdigest()
     kept = {"file": os.path.relpath(place, folder), "sha256": sha256}
     try:
         return [dict(result, records=kept) for result in figures(rows)]
@@ -115,8 +114,5 @@ def _not_a_number(text: str) -> float:
 
 def _written(path: str, rows: Sequence[Row]) -> Appender:
     """The file with these lines instead of what it held, open for more."""
-    lines = (json.dumps(row) + "\n" for row in rows)
-    write_atomic_with(
-        path, lambda stream: stream.writelines(line.encode("ascii") for line in lines)
-    )
+    write_atomic_with(path, lambda stream: stream.writelines(map(line_of, rows)))
     return Appender(path, sync=False)

@@ -14,6 +14,11 @@ SYNC_EVERY_S = 1.0
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
+def line_of(record: Dict[str, Any]) -> bytes:
+    """A record as its line of a file."""
+    return (_encode(record) + "\n").encode("utf-8")
+
+
 class Appender(contextlib.ExitStack):
     """Appends records to a file, one JSON object a line, each written before it returns; a context
     manager that closes the file.
@@ -36,7 +41,7 @@ class Appender(contextlib.ExitStack):
         Raises:
             SplitwattError: the disk is full or failed; the file ends with the last whole line.
         """
-        line = (_encode(record) + "\n").encode("utf-8")
+        line = line_of(record)
         written: Optional[int] = 0
         try:
             written = self._stream.write(line)

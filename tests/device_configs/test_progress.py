@@ -1,8 +1,10 @@
 """Progress on a terminal, which a pty stands for, and as lines in a log."""
 
+import contextlib
 import os
 import pty
 import sys
+import threading
 
 import pytest
 
@@ -17,14 +19,24 @@ def test_a_terminal_shows_a_bar_with_counts_and_time_left(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with open(theirs, "w") as stream:
         monkeypatch.setattr(sys, "stderr", stream)
+        pieces = []
+
+        def read():  # at once: a terminal holds little that nobody reads
+            with contextlib.suppress(OSError):  # the end of a terminal
+                while piece := os.read(ours, 1 << 16):
+                    pieces.append(piece)
+
+        reader = threading.Thread(target=read)
+        reader.start()
         with Progress(4, "samples") as progress:
             progress.begin("LC1 [bold]on[/bold] \x1b[31mcpu")
             progress.extend(2)
             progress.advance(3)
             progress.note("a note [red]that stays[/red]")
             progress._bar.refresh()
-        shown = os.read(ours, 1 << 16).decode()
+    reader.join()
     os.close(ours)
+    shown = b"".join(pieces).decode()
     assert "3/6" in shown and "left" in shown
     # Names and notes are text: neither markup nor escape sequences of theirs act.
     assert "LC1 [bold]on[/bold]" in shown and "\x1b[31m" not in shown
