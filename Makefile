@@ -6,6 +6,8 @@ SOURCES := splitwatt/__init__.py splitwatt/__main__.py splitwatt/completion.py d
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := demo
 PAYLOAD ?= measured
+# Tests start thousands of short processes: without bytecode each of them would compile what it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo trained agreement table3 test long check coverage bench docs soak fuzz format lint types wheel-board wheelhouse-board clean

@@ -28,7 +28,7 @@ LONGEST_UP_AFTER_S = 120.0
 _CLEARLY = 1.4
 _KEPT, _KEPT_FOR_LARGEST = 15, 150
 _KEPT_RATES = 3
-# The highest measurement of each point that is not in use is forgotten so often, s.
+# The time after which the highest measurement of each unused point is forgotten, s.
 _FORGET_EVERY_S = 1.0
 _HIGH = 0.8
 _MOST_KBIT_S = 1e6

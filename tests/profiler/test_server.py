@@ -139,7 +139,7 @@ def test_tritons_client_drives_it(server, request_of_a_photograph):
     ("method", "path", "status", "sentence"),
     [
         ("GET", "/nothing", 404, "nothing at this address"),
-        ("POST", "/v2/health/live", 405, "not taken"),
+        ("POST", "/v2/health/live", 405, "not supported"),
         ("GET", "/v2/models/tiny@2", 404, "did you mean tiny@1"),
         ("GET", "/v2/models/..%2f..%2fetc", 404, "nothing at this address"),
         ("GET", "/v2/models/..", 404, "unknown model"),
