@@ -20,6 +20,8 @@ from splitwatt.profiler.records.sample import Sample
 
 # Stages are additive by construction; the time between two calls is missing.
 _MISSING_PART, _MISSING_S = 0.02, 0.5e-3
+# Of fewer samples, one or two that a busy machine interrupted are half.
+_LEAST_SAMPLES = 5
 # Of a single sample: a busy machine may run something else for this long between two stages.
 _TAKEN_S = 0.04
 # The kernel holds a process under a quota back for up to its period of 100 ms, anywhere.
@@ -54,7 +56,8 @@ def _stages(run: Run) -> Check:
             "%s: its stages lack %.3g s of %.3g" % (place(sample), off, total)
             for sample, off, total in zip(own[~fits], off_s[~fits], total_s[~fits])
         ]
-        if np.median(off_s / np.maximum(_MISSING_PART * total_s, _MISSING_S)) > 1:
+        half = np.median(off_s / np.maximum(_MISSING_PART * total_s, _MISSING_S))
+        if half > 1 and len(own) >= _LEAST_SAMPLES:
             halves.append(block)
     wrong += [
         "%s: the stages of half of its samples lack more than 2 %% and 0.5 ms" % block

@@ -114,10 +114,8 @@ def test_a_wrong_answer_is_one_sentence(talks, pieces, sentence):
 
 def test_the_tables_that_a_server_names_are_shown_in_part(talks):
     body = json.dumps({"parameters": {"tables_id": "\x1b[31m" + "9" * 500000}}).encode()
-    with (
-        talks(answer_of(body)) as client,
-        pytest.raises(ServerError, match="the entropy tables") as error,
-    ):
+    client = talks(answer_of(body))
+    with client, pytest.raises(ServerError, match="the entropy tables") as error:
         client.bundle("m", "abc")
     assert str(error.value).isprintable() and len(str(error.value)) < 1000
 
