@@ -209,8 +209,9 @@ def _with_glyphs(text: Any) -> str:
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as PNG, PDF and SVG."""
-    for text in figure.findobj(Text):
-        text.set_text(_with_glyphs(text))  # type: ignore[attr-defined]
+    texts: list[Any] = figure.findobj(Text)
+    for text in texts:
+        text.set_text(_with_glyphs(text))
     figure.draw_without_rendering()  # lays it out once, not again for each format
     figure.set_layout_engine("none")
     for suffix in FORMATS:
