@@ -20,8 +20,8 @@ from splitwatt.profiler.records.sample import Sample
 
 # Stages are additive by construction; the time between two calls is missing.
 _MISSING_PART, _MISSING_S = 0.02, 0.5e-3
-# Of fewer samples, one or two that a busy machine interrupted are half.
-_LEAST_SAMPLES = 5
+# Of fewer samples, one that a busy machine interrupted is half.
+_LEAST_SAMPLES = 3
 # Of a single sample: a busy machine may run something else for this long between two stages.
 _TAKEN_S = 0.04
 # The kernel holds a process under a quota back for up to its period of 100 ms, anywhere.
