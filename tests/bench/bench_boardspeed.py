@@ -79,9 +79,7 @@ def share_had(taken: list[Sample]) -> float:
 
 def median_s(id: str, taken: list[Sample], board_speed: float = 1.0) -> float:
     """What `splitwatt whatif --board-speed` prints of these samples, at 100 kbit/s."""
-    return case_of(id, "cpu", Samples.of(taken), PAYLOAD).median_s(
-        RATE_KBIT_S, board_speed=board_speed
-    )
+    return case_of(id, "cpu", Samples.of(taken), PAYLOAD).median_s(RATE_KBIT_S, 1.0, board_speed)
 
 
 def _publish(taken: dict[tuple[str, float], list[Sample]]) -> None:

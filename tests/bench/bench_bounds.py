@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -81,7 +82,7 @@ def request_of(path: str, body: bytes, more: str = "") -> bytes:
     return head.encode() + body
 
 
-def send_until(address: tuple[str, int], request: bytes, stop: "multiprocessing.Event") -> None:  # type: ignore[valid-type]
+def send_until(address: tuple[str, int], request: bytes, stop: Event) -> None:
     """Send one request again and again from `CLIENTS` connections."""
 
     def send() -> None:

@@ -25,7 +25,7 @@ def flagged(dice: np.random.Generator, blocks: int, rows: int, slower: float = 0
             sides.append(np.exp(level + dice.normal(0, SAMPLE, (blocks, IMAGES))))
         percent = 100 * float(np.median(sides[1]) / np.median(sides[0]) - 1)
         named = [[[(str(i), x) for i, x in enumerate(block)] for block in side] for side in sides]
-        shown.append(bool(of_blocks(percent, *named, rows).shown))
+        shown.append(bool(of_blocks(percent, named[0], named[1], rows).shown))
     return shown
 
 

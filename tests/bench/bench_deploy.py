@@ -196,7 +196,7 @@ def choosing() -> list[str]:
 
     start = time.perf_counter()
     run = read_run(str(ROOT / "examples" / "table3-cpu" / "run"))
-    rows = candidates([run], [quality_of(run, None)], [100.0], 1.0, Bounds(0.5, 0.5))
+    rows = candidates([run], [quality_of(run, None)], [100.0], Bounds(0.5, 0.5))
     took_s = time.perf_counter() - start
     return ["choose over 40 configurations", "<= 2 s", f"{took_s:.2f} s", f"{len(rows)} rows"]
 

@@ -58,7 +58,7 @@ def square_load(hz, limit, high, low, runs=100):
     """(runs within the limit, by each of RULES; runs whose interval covers the truth; the
     root mean square of each rule's errors)."""
     covered = 0
-    errors = [[] for _ in RULES]
+    errors: list[list[float]] = [[] for _ in RULES]
     for seed in range(runs):
         rng = random.Random(1000 + seed)
         at, on, steps = -rng.uniform(0, 0.05), True, []
@@ -178,7 +178,7 @@ def main(argv=()):
     print("| what | goal | measured |\n|---|---|---|")
     for row in rows:
         print("| %s | %s | %s |" % row)
-    print("\nPython %s, %d cores" % (sys.version.split()[0], os.cpu_count()))
+    print("\nPython %s, %s cores" % (sys.version.split()[0], os.cpu_count()))
 
 
 if __name__ == "__main__":

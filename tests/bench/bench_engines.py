@@ -10,7 +10,7 @@ import torch
 from splitwatt.engines.backends import load_engine
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.export.cli import export
-from splitwatt.export.spec import Network, Photo
+from splitwatt.export.spec import Photo
 from splitwatt.export.tracing.photos import photos, samples
 from splitwatt.export.weights.random_weights import quantised, seeded
 from splitwatt.export.zoo import find
@@ -109,7 +109,7 @@ def parts(name: str, bundle: Bundle, threads: int):
         yield part.name, times
 
 
-def network(name: str) -> Network:
+def network(name: str) -> Any:
     """The model in PyTorch with the random weights that its bundle has."""
     system, rate = find(name)
     with seeded(name), torch.no_grad():

@@ -94,8 +94,9 @@ def at_size(axis: str, size: int) -> dict[str, float]:
 
 def command_cost(*arguments: str) -> dict[str, float]:
     """What a `splitwatt` command takes, whole."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    child = subprocess.Popen([*COMMAND, *arguments], **quiet)
+    child = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, _, usage = os.wait4(child.pid, 0)
     return {"seconds": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / 1024}
 

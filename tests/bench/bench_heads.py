@@ -56,7 +56,7 @@ def main() -> None:
     quantised = OUT / "heads-int8"
     make_int8(bundle, quantised)
     other = Bundle.open(str(quantised))
-    rows, figures = [], {"threads": threads, "peak_gmac_per_s": peak}
+    rows, figures = [], dict[str, Any](threads=threads, peak_gmac_per_s=peak)
     for part in parts:
         times = part_seconds(bundle, other, part, feeds, threads)
         kinds = kind_seconds(bundle.part_path(part.name), feeds, threads)

@@ -152,8 +152,8 @@ def throughput(quick: bool) -> None:
             rates["bare engine in a loop"].append(
                 loop_rate(lambda: engine.run({"latent": latent}), seconds)
             )
-            for name, server in servers.items():
-                rates[name].append(server.rate(payload, sizes, 16, seconds))
+            for name, serving in servers.items():
+                rates[name].append(serving.rate(payload, sizes, 16, seconds))
     publish_rates("server_throughput", "Ladon's body (with its classifier), 16 clients", rates)
 
 

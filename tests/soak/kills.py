@@ -213,7 +213,7 @@ class Trial:
             os.dup2(log, 1)
             os.dup2(log, 2)
             sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", closefd=False), write_through=True)
-            job.start_module = Forked  # type: ignore[assignment]
+            vars(job)["start_module"] = Forked
             power.IDLE_S = IDLE_S
             if (self.run / "run.json").exists():
                 resume_run(str(self.run), self.options)
