@@ -114,6 +114,17 @@ def bundles() -> Path:
     return folder / "cpu"
 
 
+# They export for boards, which takes more than a minute: tests that need them are `long`.
+LONG_FIXTURES = {"cut_bundles", "precision_bundles"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if LONG_FIXTURES & set(item.fixturenames):
+            item.add_marker("long")
+
+
 @pytest.fixture(scope="session")
 def cut_bundles() -> Path:
     """`CUT_BUNDLES` exported with random weights: a folder with a folder a target. Kept likewise."""
