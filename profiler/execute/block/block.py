@@ -170,7 +170,7 @@ class Block:
             return self._recorder.failed(inference, warmup, started, error, board)
         self._unreached = 0
         board = self._probe.read()
-        record = self._recorder.ok(inference, warmup, started, outcome, self._published, board)
+        record = self._recorder.ok(inference, warmup, outcome, self._published, board)
         try:  # what no reader would take, as a server's negative times, is a failure
             check_sample(parse(Sample, record, "the sample"), "the sample")
         except RunError as error:

@@ -42,11 +42,11 @@ class Recorder:
         return self._images[image_of(inference, self._block.repeat, inferences, count)]
 
     def ok(
-        self, inference: int, warmup: bool, started: float, outcome: Outcome,
+        self, inference: int, warmup: bool, outcome: Outcome,
         charge: Optional[Tuple[int, str]], board: Reading,
     ) -> Record:  # fmt: skip
         """Of an image that gave an answer."""
-        record = self._record(inference, warmup, started, board)
+        record = self._record(inference, warmup, outcome.started_monotonic_s, board)
         sent = zip(outcome.requests, outcome.payloads)
         requests = [r._replace(legacy_pickled_bytes=legacy_bytes(payload)) for r, payload in sent]
         record.update(

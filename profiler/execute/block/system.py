@@ -24,6 +24,7 @@ class Outcome(NamedTuple):
     the codec's bytes of each request.
     """
 
+    started_monotonic_s: float
     total_s: float
     stages: Dict[str, float]
     requests: List[Request]
@@ -97,9 +98,9 @@ class System(Closing):
         stages: Dict[str, float] = {}
         device_s: Dict[str, float] = {}
         requests, payloads, drained_s = [], [], 0.0
-        start, used_s = time.perf_counter(), time.process_time()
+        start, used_s = time.monotonic(), time.process_time()
         rgb, size = self._decode(path)
-        stages["decode"] = time.perf_counter() - start
+        stages["decode"] = time.monotonic() - start
         for model, prefix, pipeline in self._models:
             if isinstance(pipeline, LocalPipeline):
                 _, own = pipeline.run(rgb, size)
@@ -121,8 +122,8 @@ class System(Closing):
             stages[prefix + ".answer"] = unpacked - received
             requests.append(_request(model, ran.payload, reply, drain_s))
             payloads.append(ran.payload)
-        total_s, used_s = time.perf_counter() - start - drained_s, time.process_time() - used_s
-        return Outcome(total_s, stages, requests, payloads, device_s or None, used_s)
+        total_s, used_s = time.monotonic() - start - drained_s, time.process_time() - used_s
+        return Outcome(start, total_s, stages, requests, payloads, device_s or None, used_s)
 
     def prepare(self, path: str) -> Iterator[Tuple[str, BoardRequest]]:
         """The board's part of an image, without sending anything: a request for each split model."""

@@ -1,6 +1,7 @@
 """What a system tells of its engines: the accelerator's own time, and what fell back."""
 
 import sys
+import time
 import types
 
 import numpy as np
@@ -11,8 +12,10 @@ from splitwatt.engines.backends import BACKENDS, ort_cpu
 from splitwatt.engines.backends.base import Built
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.preprocess import preprocess
+from splitwatt.profiler.board.probe import Reading
 from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import from_document
+from splitwatt.profiler.execute.block.recording import Recorder
 from splitwatt.profiler.execute.block.system import System, decoder
 from tests.board.tiny import tiny_bundle
 
@@ -70,6 +73,27 @@ def test_where_there_is_none_there_is_no_figure(found):
         assert system.built == []
     finally:
         system.close()
+
+
+def test_a_sample_begins_where_its_time_does(found):
+    """A machine that stands still before the image's first stage moves the begin, and the end with it."""
+    system = System(found, "cpu", 1)
+    try:
+        before = time.monotonic()
+        outcome = system.run(default_photos()[0])
+        after = time.monotonic()
+    finally:
+        system.close()
+    assert before <= outcome.started_monotonic_s
+    assert outcome.started_monotonic_s + outcome.total_s <= after
+    rows = {"LC1": {"local": ["tiny_local"]}}
+    config = from_document(
+        {"format": 1, "name": "a", "inferences": 1, "configurations": rows}, "config"
+    )
+    block = types.SimpleNamespace(config="LC1", repeat=0, backend="cpu", id="LC1.cpu.0")
+    recorder = Recorder(config, block, ["a.png"])
+    record = recorder.ok(0, False, outcome, None, Reading(None, None, None))
+    assert record["started_monotonic_s"] == outcome.started_monotonic_s
 
 
 def test_a_reduced_jpeg_gives_the_input_the_size_that_the_whole_one_does(found, tmp_path):
