@@ -18,28 +18,6 @@ from splitwatt.device_configs.child import module_command
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_report_to_serializable():
-    """Escape lone surrogates in a report: a worker of pytest-xdist cannot send them.
-
-    Without this, the run ends with "no active workers" and does not name the test that failed.
-    """
-    outcome = yield
-    outcome.force_result(_escaped(outcome.get_result()))
-
-
-def _escaped(value):
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_escaped(key): _escaped(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_escaped(one) for one in value)
-    return value
-
-
 # `splitwatt` as this Python runs it, whatever the working directory is.
 COMMAND = module_command("__main__")
 
@@ -112,6 +90,26 @@ def bundles() -> Path:
     with made_once(folder):
         splitwatt("export", *models, "--target", "cpu", "--weights", "random", "--bundles", folder)
     return folder / "cpu"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_report_to_serializable():
+    """Escape lone surrogates in a report: a worker of pytest-xdist cannot send them.
+
+    Without this, the run ends with "no active workers" and does not name the test that failed.
+    """
+    outcome = yield
+    outcome.force_result(_escaped(outcome.get_result()))
+
+
+def _escaped(value):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_escaped(one) for one in value)
+    return value
 
 
 # They export for boards, which takes more than a minute: tests that need them are `long`.

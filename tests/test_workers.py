@@ -1,13 +1,12 @@
 """The tests' own workers: what a failing test says reaches the process that prints it."""
 
 import execnet
+import pytest
 
 
 def test_a_report_with_a_lone_surrogate_can_be_sent(request):
     """Text from a damaged file is in the message of the test that fails on it."""
-    from _pytest.reports import TestReport
-
-    report = TestReport(
+    report = pytest.TestReport(
         nodeid="tests/test_x.py::test_x",
         location=("tests/test_x.py", 1, "test_x"),
         keywords={"test_x": 1},

@@ -98,6 +98,7 @@ class System(Closing):
         stages: Dict[str, float] = {}
         device_s: Dict[str, float] = {}
         requests, payloads, drained_s = [], [], 0.0
+        # The recorded begin, too: were it read separately, a pause between the two would shift the end.
         start, used_s = time.monotonic(), time.process_time()
         rgb, size = self._decode(path)
         stages["decode"] = time.monotonic() - start
